@@ -1,0 +1,33 @@
+"""`TagPrior`: what is known about the tags before the model is asked, as a sparse log-weight. It knows no trie and no text.
+
+Weights are in nats, added to the log-probability of a tag; tags that are not named have weight 0. Evidence from several
+sources (words of the listing, a user's interests, similar listings) adds up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hangtag.errors import InvalidRules
+
+
+@dataclass(frozen=True, slots=True)
+class TagPrior:
+    """`weights`: index of a tag in its vocabulary -> log-weight. Raises `InvalidRules` for a weight that is not finite."""
+
+    weights: Mapping[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for tag, weight in self.weights.items():
+            if not math.isfinite(weight):
+                raise InvalidRules(f"the prior gives tag {tag} the weight {weight}; weights are finite", field="prior")
+
+    def __add__(self, other: TagPrior) -> TagPrior:
+        tags = {**self.weights, **other.weights}
+        return TagPrior({tag: self.weights.get(tag, 0.0) + other.weights.get(tag, 0.0) for tag in tags})
+
+    def scaled(self, factor: float) -> TagPrior:
+        """Every weight times `factor`."""
+        return TagPrior({tag: weight * factor for tag, weight in self.weights.items()})

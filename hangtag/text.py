@@ -1,0 +1,71 @@
+"""Text as the domain sees it: normal form, look-up form, language, word boundaries. It knows no tags and no tokens."""
+
+from __future__ import annotations
+
+import unicodedata
+
+SPACE = " "
+_ALLOWED_CONTROLS = {"\n", "\t", "\r"}
+
+
+def normalise(text: str) -> str:
+    """NFKC, every run of white space one space, none at the ends: the form in which labels are stored and compared."""
+    return SPACE.join(unicodedata.normalize("NFKC", text).split())
+
+
+def fold(text: str) -> str:
+    """The form for look-up only, where case does not count. Never shown and never hashed."""
+    return normalise(text).casefold()
+
+
+def first_control(text: str) -> int | None:
+    """Offset of the first character that no listing, label or history may contain: Unicode category Cc (line feed, tab
+    and carriage return excepted), Cs (a lone surrogate), or a direction override, which makes text read as what it is not.
+    """
+    for offset, character in enumerate(text):
+        if character in _ALLOWED_CONTROLS:
+            continue
+        if unicodedata.category(character) in {"Cc", "Cs"} or "\u202a" <= character <= "\u202e":
+            return offset
+    return None
+
+
+def is_han(character: str) -> bool:
+    """Whether the character is a Chinese ideograph (CJK unified, its extension A, compatibility, or a later plane)."""
+    return (
+        "\u4e00" <= character <= "\u9fff"
+        or "\u3400" <= character <= "\u4dbf"
+        or "\uf900" <= character <= "\ufaff"
+        or "\U00020000" <= character <= "\U0003ffff"
+    )
+
+
+def detect_language(text: str) -> str:
+    """"zh" or "en", by whether ideographs outnumber a fifth of the words: a Chinese title may carry English model names."""
+    han = sum(map(is_han, text))
+    words = sum(1 for word in text.split() if any(c.isalpha() and not is_han(c) for c in word))
+    return "zh" if han > 0 and han * 5 >= words else "en"
+
+
+def _joins(character: str) -> bool:
+    return (character.isalnum() or unicodedata.category(character) in {"Mn", "Mc"}) and not is_han(character)
+
+
+def is_word_boundary(text: str, offset: int) -> bool:
+    """Whether a word may start or end at `offset` (0..len(text)): not between two letters or digits of a script that
+    writes spaces. Between ideographs every offset is a boundary."""
+    if offset <= 0 or offset >= len(text):
+        return True
+    return not (_joins(text[offset - 1]) and _joins(text[offset]))
+
+
+def sentence_ends(text: str) -> list[int]:
+    """Offsets just after each sentence of `text`, ascending; the last is len(text). A full stop inside a number is none."""
+    ends = []
+    for offset, character in enumerate(text):
+        following = text[offset + 1 : offset + 2]
+        if character in "。！？!?；\n" or (character == "." and (not following or following.isspace())):
+            ends.append(offset + 1)
+    if not ends or ends[-1] != len(text):
+        ends.append(len(text))
+    return ends
