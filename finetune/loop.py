@@ -1,0 +1,73 @@
+"""One training loop for base weights and adapters: transformers' Trainer, with the loss computed where answers are and batches
+by token budget. It knows token rows, not where they come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from finetune.rows import IGNORED, TokenBatches, TokenRows, unbatched
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """`budget`: tokens a batch, padding included; `passes`: times that every row is seen."""
+
+    learning_rate: float
+    passes: float = 1.0
+    budget: int = 6144
+    weight_decay: float = 0.05
+    warmup_steps: int = 100
+    save_steps: int = 250
+    seed: int = 0
+
+
+class AnswerTrainer(Trainer):  # type: ignore[misc]
+    """Computes logits only at the positions that are learned: the prompt is half of a row, and the vocabulary is wide."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any) -> Any:
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        hidden = causal.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+        labels = inputs["labels"][:, 1:]
+        learned = labels != IGNORED
+        logits = causal.lm_head(hidden[:, :-1][learned])
+        loss = cross_entropy(logits.float(), labels[learned])
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+def train(model: PreTrainedModel, rows: TokenRows, output: Path, settings: LoopSettings, *, pad_id: int) -> list[dict[str, float]]:
+    """Train `model` in place, checkpoints under `output`; picks up the last checkpoint there is. Returns the log of losses."""
+    arguments = TrainingArguments(
+        output_dir=str(output),
+        per_device_train_batch_size=1,
+        num_train_epochs=settings.passes,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": 0.05},
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        adam_beta2=0.95,
+        max_grad_norm=1.0,
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        logging_steps=50,
+        save_steps=settings.save_steps,
+        save_total_limit=2,
+        seed=settings.seed,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    batches = TokenBatches(rows, budget=settings.budget, pad_id=pad_id, seed=settings.seed)
+    trainer = AnswerTrainer(model=model, args=arguments, train_dataset=batches, data_collator=unbatched)
+    last = get_last_checkpoint(str(output)) if output.exists() else None
+    trainer.train(resume_from_checkpoint=last)
+    return [entry for entry in trainer.state.log_history if "loss" in entry]

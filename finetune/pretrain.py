@@ -1,0 +1,123 @@
+"""Pre-training of the bundled model's base weights from nothing: tokenizer, rows, training. It knows the starter vocabulary
+and no merchant's; `finetune/train.py` makes the adapter.
+
+    python -m finetune.pretrain --output runs/base [--data DIR] [--examples 250000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
+
+from eval.datasets import convert
+from finetune.loop import LoopSettings, train
+from finetune.rows import RowEncoder, TokenRows, TrainingRow
+from finetune.synthesize import Synthesizer, read_domains
+from finetune.tokenizer import train_tokenizer
+from hangtag.answer import AnswerCodec
+from hangtag.explanation import ExplanationGrammar
+from hangtag.formats import read_vocabulary
+from hangtag.vocabulary import TagVocabulary
+from prompts.render import TEMPLATES, PromptTemplate
+from serve.tokenizer import HuggingFaceTokenizer
+
+log = logging.getLogger("finetune.pretrain")
+
+LANGUAGES = ("en", "zh")
+TOKENIZER_EXAMPLES = 40_000
+LONGEST_ROW = 384
+CONTEXT = 1024
+PLAIN_TEXT_SETS = ("oa_mine", "winget_tags", "lobe_agents", "siyuan_bazaar")
+"""Public sets whose licence lets their texts into weights that ship. retail_demo_store would be one more; it is left out so
+that it can judge."""
+
+
+def model_config(vocabulary_size: int, eos_id: int, pad_id: int) -> Qwen3Config:
+    """The shape of the bundled model: 6.8 million parameters with 8,192 tokens."""
+    return Qwen3Config(
+        vocab_size=vocabulary_size,
+        hidden_size=256,
+        num_hidden_layers=6,
+        intermediate_size=768,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        tie_word_embeddings=True,
+        max_position_embeddings=CONTEXT,
+        eos_token_id=eos_id,
+        pad_token_id=pad_id,
+        bos_token_id=None,
+    )
+
+
+def synthetic_rows(vocabulary: TagVocabulary, domains: Path, *, count: int, seed: int, split: str = "train") -> Iterator[TrainingRow]:
+    """`count` synthetic rows, the languages in turn."""
+    synthesizer = Synthesizer(vocabulary, read_domains(domains), split=split, seed=seed)  # type: ignore[arg-type]
+    for index in range(count):
+        example = synthesizer.example(index, LANGUAGES[index % len(LANGUAGES)])
+        yield TrainingRow(example.listing, example.interests, example.tags, example.explanation)
+
+
+def plain_texts(data: Path) -> list[str]:
+    """The listings of PLAIN_TEXT_SETS in a directory of public sets."""
+    return [row.listing.text() for name in PLAIN_TEXT_SETS for row in convert(name, data).rows]
+
+
+def row_encoder(tokenizer: HuggingFaceTokenizer, vocabulary: TagVocabulary) -> RowEncoder:
+    """The encoder of rows for the bundled model's prompt."""
+    grammar = ExplanationGrammar(tokenizer)
+    codecs = {language: AnswerCodec(tokenizer, vocabulary, language, grammar) for language in LANGUAGES}
+    return RowEncoder(tokenizer, PromptTemplate.read(TEMPLATES / "mini.j2"), codecs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--vocabulary", type=Path, default=Path("models/hangtag-mini/vocabulary.csv"))
+    parser.add_argument("--domains", type=Path, default=Path(__file__).parent / "domains.csv")
+    parser.add_argument("--data", type=Path, help="directory of the public sets; without it only synthetic rows")
+    parser.add_argument("--examples", type=int, default=250_000)
+    parser.add_argument("--tokens", type=int, default=8192)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    set_seed(options.seed)
+    vocabulary = read_vocabulary(options.vocabulary)
+    texts = plain_texts(options.data) if options.data else []
+    base: Path = options.output / "base"
+    if not (base / "tokenizer.json").exists():
+        sample = synthetic_rows(vocabulary, options.domains, count=TOKENIZER_EXAMPLES, seed=options.seed + 1)
+        labels = [f"\n{label}\n" for language in LANGUAGES for label in vocabulary.written(language)]
+        corpus = [text for row in sample for text in (row.listing.text(), row.explanation)]
+        train_tokenizer([*corpus, *labels * 20, *texts], base, size=options.tokens)
+        log.info("tokenizer trained on %d texts", len(corpus) + len(texts))
+    tokenizer = HuggingFaceTokenizer.load(base)
+    encoder = row_encoder(tokenizer, vocabulary)
+    cache = options.output / "rows.npz"
+    if not cache.exists():
+        rows = synthetic_rows(vocabulary, options.domains, count=options.examples, seed=options.seed)
+        plain = (([], [*tokenizer.encode(text), tokenizer.eos_id]) for text in texts)
+        encoded = TokenRows.collect((pair for source in (map(encoder.encode, rows), plain) for pair in source), longest=LONGEST_ROW)
+        encoded.save(cache)
+        log.info("%d rows of %d fit, %d tokens", len(encoded), options.examples + len(texts), encoded.offsets[-1])
+    encoded = TokenRows.load(cache)
+    model = Qwen3ForCausalLM(model_config(tokenizer.size, tokenizer.eos_id, tokenizer.transformers.pad_token_id))
+    log.info("%.2f M parameters", sum(parameter.numel() for parameter in model.parameters()) / 1e6)
+    settings = LoopSettings(learning_rate=options.learning_rate, seed=options.seed)
+    losses = train(model, encoded, options.output / "checkpoints", settings, pad_id=tokenizer.transformers.pad_token_id)
+    model.to(torch.bfloat16).save_pretrained(base, safe_serialization=True)
+    (options.output / "losses.json").write_text(json.dumps(losses, indent=1))
+    first = list(islice(losses, 1))
+    log.info("loss %s -> %s; base weights in %s", first, losses[-1:], base)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The answer of the model: its ONE writer and its ONE reader, in text and in token ids. It knows no rules and no model.
+
+Tags one a line in the language of the listing, an empty line, the explanation, end of sequence:
+
+    耳机↵主动降噪↵↵文中提到“蓝牙耳机”和“降噪”。<eos>
+
+Ids are put together from pieces that are tokenised each by itself: a tag as it follows a separator, the explanation split at
+its quotation marks. Training uses these ids too. Text tokenised as a whole would differ: some tokenizers join "+" and a line
+feed into one token, and then a model learns what the decoder never allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from hangtag.errors import InvalidAnswer, InvalidVocabulary
+from hangtag.explanation import CLOSE_QUOTE, OPEN_QUOTE, ExplanationGrammar
+from hangtag.tokenizer import Tokenizer
+from hangtag.trie import ROOT, TokenTrie
+from hangtag.vocabulary import TagVocabulary
+
+SEPARATOR = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered: indexes of tags in the vocabulary, and the explanation ("" for none)."""
+
+    tags: tuple[int, ...]
+    explanation: str = ""
+
+
+class AnswerCodec:
+    """Answers as token ids, for one tokenizer, vocabulary and language.
+
+    Raises `InvalidVocabulary` naming the tag that the tokenizer can't write (or can't tell from another), and
+    `UnknownLanguage` where the vocabulary has no labels.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, vocabulary: TagVocabulary, language: str, grammar: ExplanationGrammar) -> None:
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.language = language
+        self.grammar = grammar
+        separator = tokenizer.encode(SEPARATOR)
+        if len(separator) != 1:
+            raise InvalidVocabulary(f"the tokenizer writes a line feed as {len(separator)} tokens; hangtag needs it to be one")
+        self.separator_id = separator[0]
+        self.eos_id = tokenizer.eos_id
+        self.written = vocabulary.written(language)
+        self.tag_ids = tuple(self._tag_ids(position) for position in range(len(vocabulary)))
+        self.trie = self._trie()
+
+    def write(self, answer: Answer) -> list[int]:
+        """Ids of the answer, `eos_id` at the end."""
+        ids: list[int] = []
+        for tag in answer.tags:
+            ids += [*self.tag_ids[tag], self.separator_id]
+        return [*ids, self.separator_id, *self._explanation_ids(answer.explanation), self.eos_id]
+
+    def read(self, ids: Sequence[int]) -> Answer:
+        """The answer that `ids` spell, `eos_id` included. Raises `InvalidAnswer` for anything else; nothing is repaired."""
+        tags: list[int] = []
+        node, position = ROOT, 0
+        while True:
+            if position >= len(ids):
+                raise InvalidAnswer(f"the answer ends after {position} tokens, within its tags")
+            token = ids[position]
+            position += 1
+            if token != self.separator_id:
+                child = self.trie.child(node, token)
+                if child is None:
+                    raise InvalidAnswer(f"token {token} at {position - 1} goes on to no tag of {self.vocabulary.name!r}")
+                node = child
+            elif node == ROOT:
+                break
+            elif self.trie.ends[node]:
+                tags.append(int(self.trie.leaf_tag[self.trie.leaf_start[node]]))
+                node = ROOT
+            else:
+                raise InvalidAnswer(f"the tag that ends at token {position - 1} is only the beginning of a tag")
+        if len(set(tags)) != len(tags):
+            raise InvalidAnswer("a tag stands in the answer twice")
+        if not ids or ids[-1] != self.eos_id:
+            raise InvalidAnswer("the answer has no end")
+        return Answer(tuple(tags), self.tokenizer.decode(list(ids[position:-1])))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over vocabulary, language and tokenizer: what a compiled vocabulary is filed under."""
+        parts = f"{self.vocabulary.hash}:{self.language}:{self.tokenizer.hash}"
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def _explanation_ids(self, explanation: str) -> list[int]:
+        pieces: list[str] = [""]
+        for character in explanation:
+            if character in (OPEN_QUOTE, CLOSE_QUOTE):
+                pieces += [character, ""]
+            else:
+                pieces[-1] += character
+        return [token for piece in pieces if piece for token in self.tokenizer.encode(piece)]
+
+    def _tag_ids(self, position: int) -> tuple[int, ...]:
+        """The ids that the label has after a separator; where the tokenizer joins the two, the ids of the label alone."""
+        label = self.written[position]
+        ids = self.tokenizer.encode(SEPARATOR + label)
+        ids = ids[1:] if ids[:1] == [self.separator_id] else self.tokenizer.encode(label)
+        known = all(0 <= token < self.tokenizer.size and token not in (self.separator_id, self.eos_id) for token in ids)
+        if not ids or not known or self.tokenizer.decode(list(ids)) != label:
+            raise InvalidVocabulary(
+                f"the tokenizer can't write the tag {self.vocabulary.tags[position].id!r} ({label!r}); change its label"
+            )
+        return tuple(ids)
+
+    def _trie(self) -> TokenTrie:
+        same: dict[tuple[int, ...], int] = {}
+        for position, ids in enumerate(self.tag_ids):
+            if (other := same.setdefault(ids, position)) != position:
+                tags = self.vocabulary.tags
+                raise InvalidVocabulary(f"the tokenizer writes the tags {tags[other].id!r} and {tags[position].id!r} alike")
+        return TokenTrie.build(self.tag_ids)

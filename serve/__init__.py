@@ -1,0 +1,1 @@
+"""Answers: engines, decoding, the suggester, and the HTTP edge. It knows no training and no evaluation."""

@@ -1,0 +1,89 @@
+"""A transformers tokenizer as the domain's `Tokenizer`, and conversations as token ids. It knows no model.
+
+Text handed to `encode` is only text: special tokens written in it are spelt out, never parsed. In a conversation only the
+chat template's own part is parsed for special tokens; contents are put in as ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from hangtag.errors import EngineError
+from prompts.render import Message
+
+_SLOT = "\ue000{}\ue001"
+_SLOTS = re.compile("\ue000([0-9]+)\ue001")
+
+
+class HuggingFaceTokenizer:
+    """A fast, byte-level tokenizer with a chat template. Raises `EngineError` for one that can't be used, and says why."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.transformers: Any = tokenizer
+        if not getattr(tokenizer, "is_fast", False):
+            raise EngineError("the model's tokenizer has no fast form (tokenizer.json); hangtag needs one")
+        if tokenizer.eos_token_id is None:
+            raise EngineError("the model's tokenizer has no end-of-sequence token")
+        self._parsing = tokenizer.backend_tokenizer
+        self._plain = tokenizers.Tokenizer.from_str(self._parsing.to_str())
+        self._plain.encode_special_tokens = True
+        if "ByteLevel" not in str(self._plain.decoder):
+            raise EngineError("the model's tokenizer is not byte-level; explanations could not be kept within UTF-8 and the listing")
+        self._special = set(self._plain.get_added_tokens_decoder())
+
+    @classmethod
+    def load(cls, directory: Path) -> HuggingFaceTokenizer:
+        """From a directory with tokenizer.json; nothing is downloaded."""
+        try:
+            return cls(PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True))
+        except (OSError, ValueError) as error:
+            raise EngineError(f"{directory}: the tokenizer can't be read: {error}") from error
+
+    @property
+    def size(self) -> int:
+        return int(self._plain.get_vocab_size(with_added_tokens=True))
+
+    @property
+    def eos_id(self) -> int:
+        return int(self.transformers.eos_token_id)
+
+    @cached_property
+    def hash(self) -> str:
+        return hashlib.sha256(self._parsing.to_str().encode()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self._plain.decode(ids, skip_special_tokens=True))
+
+    def token_bytes(self, token: int) -> bytes:
+        if token in self._special:
+            return b""
+        text = self._plain.id_to_token(token)
+        return bytes(self._byte_of[character] for character in text) if text is not None else b""
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """Ids of the messages in the model's chat template, up to where the answer starts."""
+        slots = [{"role": message.role, "content": _SLOT.format(number)} for number, message in enumerate(messages)]
+        frame = self.transformers.apply_chat_template(slots, tokenize=False, add_generation_prompt=True)
+        ids: list[int] = []
+        for position, piece in enumerate(_SLOTS.split(frame)):
+            if position % 2:
+                ids += self.encode(messages[int(piece)].content)
+            elif piece:
+                ids += self._parsing.encode(piece, add_special_tokens=False).ids
+        return ids
+
+    @cached_property
+    def _byte_of(self) -> dict[str, int]:
+        return {character: byte for byte, character in bytes_to_unicode().items()}
