@@ -7,6 +7,7 @@
     │   ├── InvalidVocabulary   a broken line, two tags with one path, an unknown parent, a label no tokenizer writes
     │   ├── InvalidHistory      an event without a type, a time without a zone
     │   ├── InvalidRules        max below min, more tags than exist, a rule that leaves nothing
+    │   ├── InvalidData         a line of a data file that is no row, or a data set that is not what its name says
     │   ├── UnknownLanguage     neither the vocabulary nor the prompt speaks it
     │   └── InvalidPrompt       a template with an unknown variable, or none for the language
     ├── InvalidBundle           a bundle that is incomplete, altered, or made for another version
@@ -49,6 +50,10 @@ class InvalidHistory(InvalidInput):
 
 class InvalidRules(InvalidInput):
     """The rules of an answer contradict each other or leave no answer."""
+
+
+class InvalidData(InvalidInput):
+    """Rows for training or measuring can't be used; the message names file and line where there are any."""
 
 
 class UnknownLanguage(InvalidInput):
