@@ -1,0 +1,240 @@
+"""`Candidates`: the tags of any vocabulary that are most related to a listing by label, alias and definition. It knows no
+model that writes answers, no user and no tagged listing: words are compared with words, and meanings if an encoder is given.
+
+Lexical score of a wording (a label, an alias or a definition), in 0..1, over its units u (stemmed words; 1- to 3-grams of
+Chinese), with idf(u) = ln((wordings + 1) / (wordings with u + 1/2)):
+
+    kind * language * length / (length + 1) * (3/4 * sum of idf(u) * evidence(u) / sum of idf(u) + 1/4 * phrase)
+
+evidence(u) is the importance of the field in which u stands (title 1, description 1/2, attributes 3/10), less the later it
+stands. A word that stands nowhere gets (share of its character 3- and 4-grams in the closest word)^2 of that. phrase is the
+importance of the field in which the whole wording stands, or 0; length is in bytes; kind and language are 1, but for
+definitions and other languages. A tag has the score of its best wording. With an encoder the score is 1/5 lexical +
+8/5 cosine, each of the wording that is best at it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from hangtag.listing import Listing
+from hangtag.prior import TagPrior
+from hangtag.text import fold, is_han
+from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
+from serve.semantic import SentenceEncoder
+
+IMPORTANCE = (1.0, 0.5, 0.3)
+"""Of title, description and attributes."""
+
+DEFINITION_WEIGHT = 0.5
+FOREIGN_WEIGHT = 0.9
+"""Of wordings in another language than the listing's."""
+
+LATE_LOSS = 0.2
+"""What the last word of a field loses against the first; and what Chinese loses that does not end its run, where the head
+of a noun stands."""
+
+PHRASE_SHARE = 0.25
+LEXICAL_WEIGHT, COSINE_WEIGHT = 0.2, 1.6
+"""With an encoder. A label and its listing seldom have a cosine above 0.6, so that one adds up to about 1."""
+
+EMBEDDED_AS = {"zh": "关于{}的描述。"}
+EMBEDDED_OTHERWISE = "A description of {}."
+"""What an encoder reads for a label, by language: a bare word lies further from its listings than a sentence about it."""
+
+READ_CHARACTERS = 4_000
+"""Of each field, from its beginning: what a long article is about is said by then."""
+
+COMPARED_WORDS = 64
+"""Words of a listing, the most important first, that are compared letter by letter; the others count only as they are."""
+
+RESCORED = 200
+"""Best tags by their units whose wordings are looked for as phrases."""
+
+STRENGTH = 6.0
+"""Weight of the score 1 in a prior, in nats: the likeliest for the right tags of 2,008 products among 102 labels."""
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_PIECE = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+[+#]*")
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tag by its index in the vocabulary, and how related it is: above 0; 1 is as good as its label in the title."""
+
+    tag: int
+    score: float
+
+
+class Candidates:
+    """An index over a vocabulary, made once: T tags with W wordings in the order of the tags, of U units, V of them words."""
+
+    def __init__(self, vocabulary: TagVocabulary, *, encoder: SentenceEncoder | None = None) -> None:
+        tags, languages, texts, kinds = zip(
+            *((tag, *wording) for tag, item in enumerate(vocabulary) for wording in _wordings(item)), strict=True
+        )
+        self._first_row = np.searchsorted(tags, np.arange(len(vocabulary) + 1))
+        self._phrases = [_phrase(text) for text in texts]
+        self._languages, self._language = np.unique([language.partition("-")[0] for language in languages], return_inverse=True)
+        lengths = np.array([len(phrase.strip().encode()) for phrase in self._phrases])
+        self._weight = np.asarray(kinds * lengths / (lengths + 1), dtype=np.float32)
+        self._unit, self._shares = _unit_shares(texts)
+        words = [unit for unit in self._unit if not is_han(unit[0])]
+        self._words = np.array([self._unit[word] for word in words], dtype=np.int64)
+        self._closeness = _letter_shares(words)
+        self._encoder = encoder
+        self._vectors = np.zeros((len(texts), 0), dtype=np.float32)
+        if encoder is not None:
+            self._vectors = encoder.encode([_sentence(*wording) for item in vocabulary for wording in _wordings(item)])
+
+    def find(self, listing: Listing, count: int = 32) -> list[Candidate]:
+        """The `count` most related tags, best first and equal ones in the vocabulary's order; fewer if fewer score above 0."""
+        values = "\n".join(value for _, value in listing.attributes)
+        fields = [field[:READ_CHARACTERS] for field in (listing.title, listing.description, values)]
+        spoken = (listing.resolved_language().partition("-")[0], ANY_LANGUAGE)
+        weight = self._weight * np.where(np.isin(self._languages, spoken), 1, FOREIGN_WEIGHT).astype(np.float32)[self._language]
+        evidence = self._evidence(fields)
+        heard = np.flatnonzero(evidence)
+        lexical = (1 - PHRASE_SHARE) * weight * (self._shares[heard].T @ evidence[heard])
+        cosine = self._cosine(listing)
+
+        texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True)]
+        found = []
+        for tag in _best(self._blend(np.maximum.reduceat(lexical, self._first_row[:-1]), cosine), max(count, RESCORED)):
+            rows = slice(self._first_row[tag], self._first_row[tag + 1])
+            phrase = [max(importance * (words in text) for text, importance in texts) for words in self._phrases[rows]]
+            score = float(self._blend((lexical[rows] + PHRASE_SHARE * weight[rows] * phrase).max(), cosine[tag]))
+            if score > 0:
+                found.append(Candidate(int(tag), score))
+        return sorted(found, key=lambda candidate: (-candidate.score, candidate.tag))[:count]
+
+    def _evidence(self, fields: Sequence[str]) -> Floats:
+        """How well each unit of the vocabulary is heard in the listing, 0..1. Shape (U,)."""
+        heard: dict[str, float] = {}
+        for field, importance in zip(fields, IMPORTANCE, strict=True):
+            for unit, weight in _placed_units(field):
+                if importance * weight > heard.get(unit, 0.0):
+                    heard[unit] = importance * weight
+        evidence = np.zeros(len(self._unit), dtype=np.float32)
+        for unit in heard.keys() & self._unit.keys():
+            evidence[self._unit[unit]] = heard[unit]
+        words = sorted((unit for unit in heard if not is_han(unit[0])), key=lambda word: -heard[word])[:COMPARED_WORDS]
+        if words and len(self._words):
+            close = _letters(words) @ self._closeness
+            close.data = close.data**2 * np.repeat([heard[word] for word in words], np.diff(close.indptr))
+            evidence[self._words] = np.maximum(evidence[self._words], close.max(axis=0).toarray().ravel())
+        return evidence
+
+    def _cosine(self, listing: Listing) -> Floats:
+        """Mean cosine, 0 at least, of each tag's best wording with the description and with title and description, shape (T,);
+        zeros without an encoder."""
+        if self._encoder is None:
+            return np.zeros(len(self._first_row) - 1, dtype=np.float32)
+        both = f"{listing.title}\n{listing.description}".strip() or listing.text()
+        read = self._encoder.encode([both, listing.description.strip() or both]).mean(axis=0)
+        return np.maximum.reduceat(self._vectors @ read, self._first_row[:-1]).clip(min=0)
+
+    def _blend(self, lexical: Floats, cosine: Floats) -> Floats:
+        return lexical if self._encoder is None else LEXICAL_WEIGHT * lexical + COSINE_WEIGHT * cosine
+
+
+def candidate_prior(candidates: Iterable[Candidate]) -> TagPrior:
+    """Log-weights STRENGTH * score, in nats: e^5 : 1 for a label in the title, less than 2 : 1 for a few letters alike."""
+    return TagPrior({candidate.tag: STRENGTH * candidate.score for candidate in candidates})
+
+
+def _wordings(tag: Tag) -> Iterator[tuple[str, str, float]]:
+    """(language, text, weight) of all that is said about the tag."""
+    for language, label in tag.labels.items():
+        yield language, label, 1.0
+    for language, aliases in tag.aliases.items():
+        yield from ((language, alias, 1.0) for alias in aliases)
+    if tag.definition:
+        yield ANY_LANGUAGE, tag.definition, DEFINITION_WEIGHT
+
+
+def _sentence(language: str, text: str, weight: float) -> str:
+    """What the encoder reads for a wording; definitions are sentences already."""
+    if weight == DEFINITION_WEIGHT:
+        return text
+    return EMBEDDED_AS.get(language.partition("-")[0], EMBEDDED_OTHERWISE).format(text)
+
+
+def _pieces(text: str) -> list[str]:
+    """The words of `text`, stemmed, and its runs of ideographs, in order."""
+    return [piece if is_han(piece[0]) else _stem(piece) for piece in _PIECE.findall(fold(text))]
+
+
+def _stem(word: str) -> str:
+    """The word without an English plural's ending (the S stemmer of Harman, How effective is suffixing?, 1991)."""
+    if word.endswith("ies") and not word.endswith(("eies", "aies")) and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "shes", "ches", "xes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith(("us", "ss", "is")) and len(word) > 3 else word
+
+
+def _placed_units(text: str) -> Iterator[tuple[str, float]]:
+    """Units of `text`, each with what its place leaves of its importance, (1 - LATE_LOSS)^2..1."""
+    pieces = _pieces(text)
+    for place, piece in enumerate(pieces):
+        weight = 1 - LATE_LOSS * place / len(pieces)
+        if not is_han(piece[0]):
+            yield piece, weight
+            continue
+        for length in (1, 2, 3):
+            last = len(piece) - length
+            for start in range(last):
+                yield piece[start : start + length], weight * (1 - LATE_LOSS)
+            if last >= 0:
+                yield piece[last:], weight
+
+
+def _phrase(text: str) -> str:
+    """Words and single ideographs of `text` between spaces, so that whole phrases are found with `in`."""
+    return f" {' '.join(' '.join(piece) if is_han(piece[0]) else piece for piece in _pieces(text))} "
+
+
+def _unit_shares(texts: Sequence[str]) -> tuple[dict[str, int], csr_array]:
+    """The units of all texts, numbered, and the share of idf that each has in each text. Shape (U, W), columns sum to 1."""
+    number: dict[str, int] = {}
+    found = [(number.setdefault(u, len(number)), column) for column, text in enumerate(texts) for u in dict(_placed_units(text))]
+    units, columns = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    frequency = np.bincount(units, minlength=len(number))
+    idf = np.log((len(texts) + 1) / (frequency + 0.5))[units]
+    total = np.bincount(columns, weights=idf, minlength=len(texts))
+    shares = csr_array(((idf / total[columns]).astype(np.float32), (units, columns)), shape=(len(number), len(texts)))
+    return number, shares
+
+
+def _letters(words: list[str]) -> csr_array:
+    """Which character 3- and 4-grams each word has, its ends marked by spaces. Shape (len(words), hashes)."""
+    hashing = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(3, 4), n_features=2**18, norm=None, alternate_sign=False, binary=True, dtype=np.float32
+    )
+    return csr_array(hashing.transform(words or [""]))
+
+
+def _letter_shares(words: list[str]) -> csr_array:
+    """`_letters` of the vocabulary's words, each divided by how many it has, transposed. Shape (hashes, V)."""
+    letters = _letters(words)
+    letters.data /= np.repeat(np.diff(letters.indptr), np.diff(letters.indptr))
+    return csr_array(letters.T)
+
+
+def _best(scores: Floats, count: int) -> NDArray[np.int64]:
+    """Indexes of the `count` highest scores, ascending; of equal ones at the limit the first."""
+    if count >= len(scores):
+        return np.arange(len(scores))
+    limit = np.partition(scores, -count)[-count]
+    above, equal = np.flatnonzero(scores > limit), np.flatnonzero(scores == limit)
+    return np.sort(np.concatenate([above, equal[: count - len(above)]]))
