@@ -35,11 +35,14 @@ _WEIGHTS |= {"occasion": 1.6, "season": 1.2}
 _COLOURLESS = {"food", "health", "books", "music", "beauty", "pets", "garden"}
 _POST_FACETS = ("audience", "occasion", "season", "style", "category", "category")
 _FILLER_GROUPS = {
-    **dict.fromkeys(("fashion", "shoes", "bags", "jewellery"), "fashion"),
+    **dict.fromkeys(("fashion", "shoes"), "fashion"),
+    **dict.fromkeys(("bags", "jewellery"), "accessories"),
     **dict.fromkeys(("electronics", "computing", "appliances", "auto", "tools"), "electronics"),
     **dict.fromkeys(("home", "furniture", "kitchen", "garden", "office"), "home"),
-    "food": "food",
-    "beauty": "beauty",
+    **dict.fromkeys(("baby", "toys"), "kids"),
+    **dict.fromkeys(("sports", "outdoors", "travel"), "active"),
+    **dict.fromkeys(("books", "music", "art"), "culture"),
+    **{name: name for name in ("food", "beauty", "pets")},
     "health": "beauty",
 }
 _FORBIDDEN = re.compile(r"[\"“”„<\n\t]|://|www\.|\]\(")
@@ -184,7 +187,8 @@ class Synthesizer:
         for position in sorted(wordings.keys() | post_wordings.keys()):
             for domain in self._domains[position] or DOMAINS:
                 if position in (post_wordings if domain == "content" else wordings):
-                    by_domain[domain][self._tags[position].facet].append(position)
+                    facet = self._tags[position].facet  # tags made for the domain are likelier than those that fit any
+                    by_domain[domain][facet] += [position] * (3 if self._domains[position] and facet != "colour" else 1)
         weights = {}
         for domain, facets in by_domain.items():
             table = {f: w * (0.25 if domain in _COLOURLESS and f in ("colour", "material") else 1) for f, w in _WEIGHTS.items()}

@@ -20,7 +20,7 @@ _SMALL = {
 }
 _EDGES = " ,，、|丨｜/／;；:：*+·-"
 _AGREEMENT = {"this": ("this", "these"), "is": ("is", "are"), "it": ("it", "they"), "them": ("it", "them"), "s": ("s", "")}
-_AGREEMENT["a"] = (_ARTICLE, "")
+_AGREEMENT |= {"a": (_ARTICLE, ""), "an": (_ARTICLE, _ARTICLE)}
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class Draft:
     open: list[Wording]
     group: str = ""
     fields: dict[str, str] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
 
     def take(self, facet: str) -> Wording | None:
         for position, wording in enumerate(self.open):
@@ -55,7 +56,7 @@ class Writer:
             brand = "".join(parts)
             brand = rng.choice((brand.capitalize(), brand.capitalize(), brand.upper())) if self.english else brand
             return brand + rng.choice(self.book.noise["suffixes"])
-        text = rng.choice(self.book.noise[name] or [""])
+        text = rng.choice(self.book.noise.get(name) or ("",))
         return re.sub(r"\{(\w)\}", lambda match: self.noise(match[1], rng), text) if "{" in text else text
 
     def mark(self, wording: Wording, rng: random.Random, *, text: str | None = None) -> str:
@@ -122,23 +123,29 @@ class Writer:
         if name in _AGREEMENT:
             plural = category is None or _is_plural(category.text)
             return _AGREEMENT[name][plural]
-        return self.noise(f"{name}.{draft.group}" if f"{name}.{draft.group}" in self.book.noise else name, rng)
+        special = f"{name}.{draft.group}"
+        return self.noise(special if special in self.book.noise else name, rng) or None
 
     def _phrase(self, wording: Wording, rng: random.Random) -> str:
         frames = self.book.phrases.get(wording.facet) if not wording.kind else None
         return rng.choice(frames or self.book.phrases.get("any", ["{w}"])).replace("{w}", self.mark(wording, rng))
 
     def filler(self, section: str, draft: Draft) -> str:
-        names = ["fillers.any", f"fillers.{draft.group}"] if section == "fillers" else [section]
-        pool = self.book.sections.get(names[-1] if draft.rng.random() < 0.4 else names[0]) or self.book.sections[names[0]]
-        return self.fill(draft.rng.choice(pool), Draft(draft.rng, [], fields=draft.fields)) if pool else ""
+        """A sentence that carries no tag; none twice in a listing, so "" where the section is used up."""
+        special = self.book.sections.get(f"{section}.{draft.group}")
+        pool = special if special and draft.rng.random() < 0.4 else self.book.sections.get(f"{section}.any", [])
+        for template in draft.rng.choices(pool or self.book.sections[section], k=4):
+            if id(template) not in draft.used:
+                draft.used.add(id(template))
+                return self.fill(template, Draft(draft.rng, [], draft.group, draft.fields))
+        return ""
 
     def _write(self, section: str, draft: Draft, wording: Wording) -> str:
         """A sentence of `section` that carries `wording`, and perhaps others that are open."""
         template = draft.rng.choice(self.book.sections[section] or [parse("{w}")])
         if template.carries_any:
             fields = {**draft.fields, "w": self.mark(wording, draft.rng)}
-            return self.fill(template, Draft(draft.rng, [], draft.group, fields), wording)
+            return self.fill(template, Draft(draft.rng, [], draft.group, fields, draft.used), wording)
         draft.open.insert(0, wording)
         return self.fill(template, draft)
 
@@ -149,8 +156,14 @@ class Writer:
         """The running text of a product listing, with a sentence or more for each open wording."""
         rng, sections = draft.rng, self.book.sections
         rng.shuffle(draft.open)
-        style = rng.choices(("prose", "lines", "bullets"), weights=(55, 17, 28))[0]
+        style = rng.choices(("prose", "lines", "bullets"), weights=(60, 15, 25))[0]
         lines: list[str] = []
+        tail = ""
+        if rng.random() < (0.03 if self.english else 0.14):
+            chosen = [wording for wording in draft.open if not wording.kind and rng.random() < 0.7]
+            draft.open = [wording for wording in draft.open if wording not in chosen]
+            tail = self._hashtags(chosen, rng)
+        capitals = self.english and rng.random() < 0.3
         if main in draft.open or rng.random() < 0.25:
             wording = main if main in draft.open else rng.choice(again)
             draft.open = [each for each in draft.open if each != main]
@@ -163,21 +176,21 @@ class Writer:
             if wording.kind == "pre":
                 lines.append(f"{self.mark(wording, rng)} {self.mark(main, rng)}.")
             elif style == "bullets":
-                draft.fields["w"] = self.mark(wording, rng)
-                lines.append(self.fill(rng.choice(sections["bullets"]), Draft(rng, [], draft.group, draft.fields)))
+                draft.fields["w"] = self.mark(wording, rng, text=wording.text.upper() if capitals else None)
+                lines.append(self.fill(rng.choice(sections["bullets"]), Draft(rng, [], draft.group, draft.fields, draft.used)))
             else:
                 lines.append(self._write(wording.kind or wording.facet, draft, wording))
-        most = 12 if rng.random() < 0.06 else 5 if rng.random() < 0.3 else 2
+        most = 16 if rng.random() < 0.07 else 7 if rng.random() < 0.35 else 3
         for _ in range(rng.randint(0 if lines else 1, most)):
             lines.insert(rng.randint(0, len(lines)), self.filler("fillers", draft))
-        return self._joined(lines, "\n" if style != "prose" else " " if self.english else "")
+        return self._joined(lines, style) + tail
 
     def post_body(self, draft: Draft) -> str:
         """The running text of a post or an article."""
         rng, lines = draft.rng, list[str]()
-        style, tail = rng.choice(("prose", "prose", "lines")), list[str]()
+        style, tail = rng.choice(("prose", "prose", "lines")), ""
         if rng.random() < 0.2:
-            tail = ["#" + self.mark(w, rng, text=_hashtag(w.text)) for w in draft.open[1:]]
+            tail = self._hashtags(draft.open[1:], rng)
             del draft.open[1:]
         rng.shuffle(draft.open)
         while draft.open:
@@ -188,14 +201,23 @@ class Writer:
             wording = draft.open.pop()
             section = {"topic": "topic", "category": "post_category"}.get(wording.facet, "post_facet")
             lines.append(self._write(section, draft, wording))
-        most = 10 if rng.random() < 0.08 else 5 if rng.random() < 0.35 else 3
+        most = 16 if rng.random() < 0.08 else 8 if rng.random() < 0.35 else 4
         for _ in range(rng.randint(0 if lines else 1, most)):
             lines.insert(rng.randint(0, len(lines)), self.filler("post_fillers", draft))
-        text = self._joined(lines, "\n" if style == "lines" else " " if self.english else "")
-        return text + (rng.choice((" ", "\n")) + " ".join(tail) if tail else "")
+        return self._joined(lines, style) + tail
 
-    def _joined(self, lines: list[str], separator: str) -> str:
-        return separator.join(line for line in map(self.polished, lines) if line)
+    def _joined(self, lines: list[str], style: str) -> str:
+        """Each line once; in prose with a full stop where a line has no end of its own."""
+        kept = [line for line in dict.fromkeys(map(self.polished, lines)) if line]
+        if style != "prose":
+            return "\n".join(kept)
+        stop = "." if self.english else "。"
+        kept = [line + stop if line.rstrip(_CLOSE)[-1].isalnum() else line for line in kept]
+        return (" " if self.english else "").join(kept)
+
+    def _hashtags(self, wordings: list[Wording], rng: random.Random) -> str:
+        joined = " ".join("#" + self.mark(wording, rng, text=_hashtag(wording.text)) for wording in wordings)
+        return rng.choice((" ", "\n")) + joined if joined else ""
 
     def _pair(self, section: str, draft: Draft) -> str:
         """A sentence for several of the open wordings, "" where none of three fits."""
@@ -209,7 +231,7 @@ class Writer:
         """Double spaces, empty brackets, articles and capitals put right."""
         text = re.sub(r" {2,}", " ", re.sub(r"\( *\)|（）", "", text))
         text = re.sub(r" +([,;!?]|\.(?= |$))", r"\1", text)
-        text = re.sub(r"([,，、|丨｜/／;·-])( *[,，、|丨｜/／;·])+", r"\1", text) if title else text
+        text = re.sub(r"([,，、|丨｜/／;·-])( *[,，、|丨｜/／;·-])+", r"\1", text) if title else text
         if _ARTICLE in text:
             text = re.sub(_ARTICLE + r"([^\w]*)(\w)", _with_article, text)
         text = text.strip(_EDGES) if title else text.strip()
