@@ -30,11 +30,18 @@ class LoopSettings:
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
-    """Computes logits only at the positions that are learned: the prompt is half of a row, and the vocabulary is wide."""
+    """Computes logits only at the positions that are learned: the prompt is half of a row, and the vocabulary is wide. The
+    layers are compiled, once a batch width, which doubles the speed on a CPU."""
+
+    def __init__(self, model: Any, **options: Any) -> None:
+        super().__init__(model=model, **options)
+        self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        torch._dynamo.config.recompile_limit = 32
+        self._layers = torch.compile(self._causal.model, dynamic=False)
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any) -> Any:
-        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-        hidden = causal.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+        causal = self._causal
+        hidden = self._layers(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
         labels = inputs["labels"][:, 1:]
         learned = labels != IGNORED
         logits = causal.lm_head(hidden[:, :-1][learned])

@@ -1,7 +1,7 @@
 """Pre-training of the bundled model's base weights from nothing: tokenizer, rows, training. It knows the starter vocabulary
 and no merchant's; `finetune/train.py` makes the adapter.
 
-    python -m finetune.pretrain --output runs/base [--data DIR] [--examples 250000]
+    python -m finetune.pretrain --output runs/base [--data DIR] [--examples 400000]
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=Path, default=Path("models/hangtag-mini/vocabulary.csv"))
     parser.add_argument("--domains", type=Path, default=Path(__file__).parent / "domains.csv")
     parser.add_argument("--data", type=Path, help="directory of the public sets; without it only synthetic rows")
-    parser.add_argument("--examples", type=int, default=250_000)
+    parser.add_argument("--examples", type=int, default=400_000)
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -109,7 +109,9 @@ def main() -> None:
         encoded.save(cache)
         log.info("%d rows of %d fit, %d tokens", len(encoded), options.examples + len(texts), encoded.offsets[-1])
     encoded = TokenRows.load(cache)
-    model = Qwen3ForCausalLM(model_config(tokenizer.size, tokenizer.eos_id, tokenizer.transformers.pad_token_id))
+    config = model_config(tokenizer.size, tokenizer.eos_id, tokenizer.transformers.pad_token_id)
+    config._attn_implementation = "eager"  # compiled, faster than scaled_dot_product_attention on a CPU
+    model = Qwen3ForCausalLM(config)
     log.info("%.2f M parameters", sum(parameter.numel() for parameter in model.parameters()) / 1e6)
     settings = LoopSettings(learning_rate=options.learning_rate, seed=options.seed)
     losses = train(model, encoded, options.output / "checkpoints", settings, pad_id=tokenizer.transformers.pad_token_id)

@@ -86,28 +86,35 @@ class TokenRows:
         return np.diff(self.offsets)
 
 
+WIDTH_QUANTILES = (0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
+"""Shares of the rows that the widths of batches are made for: few widths, so that few shapes are compiled."""
+
+
 class TokenBatches(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     """Batches of rows of like length, at most `budget` tokens each with padding, as items of a map-style dataset: their order
-    is decided by the trainer's seed, so that an interrupted run resumes with the batches it had not seen."""
+    is decided by the trainer's seed, so that an interrupted run resumes with the batches it had not seen. The last batch of a
+    width is filled up with rows of its own from the beginning: every width has one shape."""
 
-    def __init__(self, rows: TokenRows, *, budget: int, pad_id: int, multiple: int = 32, seed: int = 0) -> None:
-        self.rows, self.pad_id, self.multiple = rows, pad_id, multiple
-        padded = -(-rows.lengths // multiple) * multiple
+    def __init__(self, rows: TokenRows, *, budget: int, pad_id: int, seed: int = 0) -> None:
+        self.rows, self.pad_id = rows, pad_id
+        quantiles = np.quantile(rows.lengths, WIDTH_QUANTILES, method="higher")
+        self.widths = np.unique(-(-quantiles.astype(np.int64) // 16) * 16)
+        padded = self.widths[np.searchsorted(self.widths, rows.lengths)]
         order = np.random.default_rng(seed).permutation(len(rows))
-        self.batches: list[NDArray[np.int64]] = []
-        for width in np.unique(padded):
+        self.batches: list[tuple[int, NDArray[np.int64]]] = []
+        for width in self.widths.tolist():
             members = order[padded[order] == width]
-            size = max(1, int(budget // width))
-            self.batches += [members[start : start + size] for start in range(0, len(members), size)]
+            size = max(1, budget // width)
+            full = np.resize(members, -(-len(members) // size) * size)
+            self.batches += [(width, batch) for batch in full.reshape(-1, size)]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """input_ids, labels, attention_mask: (rows, width) int64."""
-        members = self.batches[index]
+        width, members = self.batches[index]
         lengths = self.rows.lengths[members]
-        width = int(-(-lengths.max() // self.multiple) * self.multiple)
         ids = np.full((len(members), width), self.pad_id, np.int64)
         labels = np.full((len(members), width), IGNORED, np.int64)
         for position, row in enumerate(members):

@@ -1,0 +1,5 @@
+"""`python -m cli` is `hangtag`. It knows nothing else."""
+
+from cli.main import main
+
+main()

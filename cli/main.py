@@ -1,0 +1,57 @@
+"""The `hangtag` command as a whole, and the one place where errors become a line on stderr and an exit code. It knows the names
+of the subcommands, not what they do, and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import bundle, evaluate, serve, suggest, vocabulary
+from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidAnswer
+
+FAILED, INVALID = 1, 2
+"""Exit codes: hangtag could not; what was handed in is wrong."""
+
+
+class Commands(TyperGroup):
+    """The commands; what they raise for a person to handle is said in a line, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HangtagError as error:
+            message, code = str(error), FAILED if isinstance(error, (EngineError, InvalidAnswer, Cancelled)) else INVALID
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            message, code = f"{error.filename or 'input or output'}: {error.strerror or error}", FAILED
+        typer.echo(f"Error: {' '.join(message.split())}", err=True)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="hangtag",
+    help="Suggests tags for product listings, from your own vocabulary only, and says why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("suggest")(suggest.suggest)
+app.command("serve")(serve.serve)
+app.add_typer(vocabulary.app, name="vocabulary")
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(evaluate.app, name="eval")
+
+
+def main() -> None:
+    """Where the `hangtag` command starts. Characters that an old terminal can't show are spelt out, never an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    app()

@@ -1,0 +1,18 @@
+"""Options that several commands share. They know what stands in the help, not what is done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", metavar="DIR", help="The model's bundle (else $HANGTAG_BUNDLE, else the bundled one).")
+]
+VocabularyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--vocabulary", metavar="FILE", help="Your tags: .csv, .tsv, .jsonl or .txt (else $HANGTAG_VOCABULARY or the bundle's)."
+    ),
+]

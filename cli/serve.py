@@ -1,0 +1,34 @@
+"""`hangtag serve`: the HTTP API on an address. It knows uvicorn, no route."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.options import BundleOption, VocabularyOption
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (else $HANGTAG_HOST, else 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (else $HANGTAG_PORT, else 8000).")] = None,
+    bundle: BundleOption = None,
+    vocabulary: VocabularyOption = None,
+) -> None:
+    """Serve the HTTP API: POST /v1/suggestions, and its documentation at /docs."""
+    from serve.settings import read_settings
+
+    settings = read_settings(host=host, port=port, bundle=bundle, vocabulary=vocabulary)
+
+    import logging
+
+    import uvicorn
+
+    from cli.console import load_suggester
+    from serve.app import create_app
+
+    suggester = load_suggester(settings)
+    for language in filter(suggester.vocabulary.speaks, suggester.bundle.languages):
+        suggester.codec(language)  # a tag that can't be written is found now, and the first request does not wait for it
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    uvicorn.run(create_app(suggester), host=settings.host, port=settings.port, log_config=None)

@@ -1,0 +1,138 @@
+"""Suggestions for rows with known tags, through the same `Suggester` that serves, and what they are worth. It knows how a run is
+resumed and compares tags by id; it shows nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from eval.metrics import micro_f1, ndcg_at_k, precision_at_k, recall_at_k
+from eval.rows import Row
+from hangtag.errors import InvalidData, InvalidInput
+from hangtag.history import Event, InterestProfile
+from hangtag.lookup import tag_named
+from hangtag.vocabulary import TagVocabulary
+from serve.suggester import Suggester, SuggestionRequest
+
+CONCURRENCY = 32
+"""Requests under way at a time: what the local engine takes in one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row made into a request. `gold` are ids of tags; `key` is a hash over everything that decides the answer."""
+
+    key: str
+    id: str
+    gold: tuple[str, ...]
+    request: SuggestionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was answered to the question with the same key: ids of tags in the answer's order, and their confidences."""
+
+    key: str
+    id: str
+    gold: tuple[str, ...]
+    tags: tuple[str, ...]
+    confidences: tuple[float, ...]
+    explanation: str
+    language: str
+
+
+def make_questions(rows: Iterable[Row], suggester: Suggester, *, k: int) -> list[Question]:
+    """A question for each row, at most k tags. A user's events count as old as they were at the row's time, or else at the
+    last event. Raises `InvalidData` naming the row whose tags the vocabulary lacks."""
+    vocabulary = suggester.vocabulary
+    most = min(k, len(vocabulary))
+    questions = []
+    for row in rows:
+        try:
+            gold = _ids(row.tags, vocabulary)
+            events = [Event(event.type, event.at, _ids(event.tags, vocabulary), event.product) for event in row.events]
+            now = row.at or max((event.at for event in events), default=None)
+            profile = InterestProfile.from_events(events, vocabulary, now=now) if now else InterestProfile()
+        except InvalidInput as error:
+            raise InvalidData(f"row {row.listing.id!r}: {error}", field=error.field) from error
+        decisive = [suggester.bundle.model, vocabulary.hash, most, repr(row)]
+        key = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]
+        questions.append(Question(key, row.listing.id, gold, SuggestionRequest(row.listing, profile, max_tags=most)))
+    return questions
+
+
+async def predict(suggester: Suggester, questions: Sequence[Question]) -> AsyncIterator[Prediction]:
+    """The predictions as they come, CONCURRENCY at a time. Raises `InvalidData` naming a row that can't be asked."""
+    slots = asyncio.Semaphore(CONCURRENCY)
+    tasks = [asyncio.create_task(_predict(suggester, question, slots)) for question in questions]
+    try:
+        for task in asyncio.as_completed(tasks):
+            yield await task
+    finally:
+        for left in tasks:
+            left.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def measure(predictions: Sequence[Prediction], *, k: int) -> dict[str, float]:
+    """Name of each metric -> its value; see `eval.metrics`."""
+    gold = [prediction.gold for prediction in predictions]
+    ranked = [prediction.tags for prediction in predictions]
+    return {
+        "P@1": precision_at_k(gold, ranked, 1),
+        f"P@{k}": precision_at_k(gold, ranked, k),
+        f"R@{k}": recall_at_k(gold, ranked, k),
+        "micro-F1": micro_f1(gold, ranked),
+        f"nDCG@{k}": ndcg_at_k(gold, ranked, k),
+    }
+
+
+def append_prediction(prediction: Prediction, path: Path) -> None:
+    """One line more in a file that `read_predictions` reads."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(prediction), ensure_ascii=False) + "\n")
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """The predictions of an earlier run, by key; none where there is no file. A last line that an interruption cut off is
+    removed from the file. Raises `InvalidData` naming the line for anything else."""
+    if not path.exists():
+        return {}
+    whole, end, cut = path.read_text(encoding="utf-8").rpartition("\n")
+    if cut:
+        path.write_text(whole + end, encoding="utf-8")
+    found: dict[str, Prediction] = {}
+    for number, line in enumerate(whole.split("\n") if whole else (), start=1):
+        try:
+            given = json.loads(line).items()
+            prediction = Prediction(**{name: tuple(value) if isinstance(value, list) else value for name, value in given})
+            found[prediction.key] = prediction
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InvalidData(f"{path}: line {number}: no prediction of this version; move the file away") from error
+    return found
+
+
+async def _predict(suggester: Suggester, question: Question, slots: asyncio.Semaphore) -> Prediction:
+    async with slots:
+        try:
+            suggestion = await suggester.suggest(question.request)
+        except InvalidInput as error:
+            raise InvalidData(f"row {question.id!r}: {error}", field=error.field) from error
+    return Prediction(
+        key=question.key,
+        id=question.id,
+        gold=question.gold,
+        tags=tuple(found.tag.id for found in suggestion.tags),
+        confidences=tuple(found.confidence for found in suggestion.tags),
+        explanation=suggestion.explanation,
+        language=suggestion.language,
+    )
+
+
+def _ids(names: Iterable[str], vocabulary: TagVocabulary) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(vocabulary.tags[tag_named(name, vocabulary)].id for name in names))

@@ -1,0 +1,1 @@
+"""Engines that run the model: one protocol, one file for each library."""

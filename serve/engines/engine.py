@@ -1,0 +1,50 @@
+"""What an engine is: token ids in, token ids and their log-probabilities out, within the rules. It knows no listing and no
+HTTP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hangtag.answer import AnswerCodec
+from hangtag.constraint import AnswerRules
+from hangtag.prior import TagPrior
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GenerationRequest:
+    """One answer to generate. `quotable` are the lines that its explanation may quote."""
+
+    prompt: tuple[int, ...]
+    codec: AnswerCodec
+    rules: AnswerRules
+    quotable: tuple[str, ...] = ()
+    prior: TagPrior = field(default_factory=TagPrior)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The ids of an answer, its end included, and the log-probability of each after the mask at temperature 1 (nats)."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+class Engine(Protocol):
+    """Runs one model. `generate` may be called by any number of tasks at once; cancelling a task stops its work within a
+    token. Failures of the library underneath are raised as `EngineError`."""
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Generate one answer."""
+        ...
+
+    async def close(self) -> None:
+        """Stop, and free what the engine holds; what is running is cancelled."""
+        ...
+
+
+def most_tokens(codec: AnswerCodec, rules: AnswerRules) -> int:
+    """The most tokens that an answer within the rules can have."""
+    longest_tag = max(map(len, codec.tag_ids)) + 1
+    return rules.max_tags * longest_tag + 2 + (rules.max_explanation_tokens if rules.explain else 0)

@@ -1,0 +1,45 @@
+"""Settings from the environment, HANGTAG_*, below what a caller says outright. They know names and limits, not what is done with
+them; a variable with the prefix that is no setting is an error, since it is most likely a misspelt one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hangtag.errors import InvalidSettings
+
+PREFIX = "HANGTAG_"
+DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "hangtag-mini"
+
+
+class Settings(BaseSettings):
+    """What can be set. `vocabulary` None means the bundle's own."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    bundle: Path = DEFAULT_BUNDLE
+    vocabulary: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+
+
+def read_settings(**given: Any) -> Settings:
+    """What is `given` and not None, then the environment, then the defaults. Raises `InvalidSettings`."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for variable in sorted(os.environ):
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            raise InvalidSettings(
+                f"the environment variable {variable} is no setting; use {', '.join(sorted(known))}, or unset it", field=variable
+            )
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        message = f"the setting {name} ({PREFIX}{name.upper()}) is {first['input']!r}: {first['msg']}"
+        raise InvalidSettings(message, field=name) from error

@@ -1,0 +1,178 @@
+"""`Suggester`: the whole use case, from a listing to tags and a reason. Everything that answers enters here, so what is measured
+is what is served; it knows no HTTP, no files and no model library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from hangtag.answer import AnswerCodec
+from hangtag.bundle import Bundle
+from hangtag.constraint import AnswerRules
+from hangtag.errors import InvalidListing, UnknownLanguage
+from hangtag.explanation import ExplanationGrammar
+from hangtag.history import InterestProfile
+from hangtag.listing import Listing
+from hangtag.prior import TagPrior
+from hangtag.suggestion import Suggestion, TagSuggestion
+from hangtag.text import sentence_ends
+from hangtag.vocabulary import TagVocabulary
+from prompts.render import PromptTemplate, PromptValues
+from serve.candidates import Candidate, Candidates, candidate_prior
+from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens
+from serve.tokenizer import HuggingFaceTokenizer
+
+DEFAULT_MAX_TAGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionRequest:
+    """What is asked for. `max_tags` None means five, or all tags of a smaller vocabulary."""
+
+    listing: Listing
+    profile: InterestProfile = field(default_factory=InterestProfile)
+    min_tags: int = 1
+    max_tags: int | None = None
+    explain: bool = True
+
+
+class Suggester:
+    """Suggests tags of one vocabulary with one bundle's model."""
+
+    def __init__(
+        self, bundle: Bundle, vocabulary: TagVocabulary, tokenizer: HuggingFaceTokenizer, engine: Engine, candidates: Candidates
+    ) -> None:
+        self.bundle = bundle
+        self.vocabulary = vocabulary
+        self.engine = engine
+        self._tokenizer = tokenizer
+        self._candidates = candidates
+        self._template = PromptTemplate.read(bundle.prompt_file)
+        self._grammar = ExplanationGrammar(tokenizer)
+        self._codecs: dict[str, AnswerCodec] = {}
+        weights = bundle.weights
+        is_own = vocabulary.hash == bundle.vocabulary().hash
+        self._candidate_weight = weights.own_candidates if is_own else weights.other_candidates
+
+    async def suggest(self, request: SuggestionRequest) -> Suggestion:
+        """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
+        language = self._language(request.listing)
+        codec = self.codec(language)
+        rules = self._rules(request)
+        found = self._candidates.find(request.listing)
+        listing, prompt = self._prompt(request, codec, rules, found)
+        generation = await self.engine.generate(
+            GenerationRequest(
+                prompt=tuple(prompt),
+                codec=codec,
+                rules=rules,
+                quotable=tuple(listing.quotable()),
+                prior=self._prior(found, request.profile),
+            )
+        )
+        answer = codec.read(generation.ids)
+        confidences = path_probabilities(generation, codec)
+        notices = () if listing is request.listing else (self._cut_notice(request.listing, listing),)
+        return Suggestion(
+            tags=tuple(
+                TagSuggestion(self.vocabulary.tags[tag], codec.written[tag], confidence)
+                for tag, confidence in zip(answer.tags, confidences, strict=True)
+            ),
+            explanation=answer.explanation,
+            language=language,
+            model=self.bundle.model,
+            vocabulary_name=self.vocabulary.name,
+            vocabulary_hash=self.vocabulary.hash,
+            notices=notices,
+        )
+
+    def codec(self, language: str) -> AnswerCodec:
+        """The codec of the vocabulary in `language`, built once."""
+        if language not in self._codecs:
+            self._codecs[language] = AnswerCodec(self._tokenizer, self.vocabulary, language, self._grammar)
+        return self._codecs[language]
+
+    def _language(self, listing: Listing) -> str:
+        language = listing.resolved_language()
+        if language not in self.bundle.languages:
+            raise UnknownLanguage(
+                f"the model {self.bundle.model!r} does not answer in {language!r}; use one of: {', '.join(self.bundle.languages)}",
+                field="language",
+            )
+        return language
+
+    def _rules(self, request: SuggestionRequest) -> AnswerRules:
+        most = request.max_tags if request.max_tags is not None else max(min(DEFAULT_MAX_TAGS, len(self.vocabulary)), request.min_tags)
+        rules = AnswerRules(min_tags=request.min_tags, max_tags=most, explain=request.explain)
+        rules.check_against(len(self.vocabulary))
+        return rules
+
+    def _prior(self, found: list[Candidate], profile: InterestProfile) -> TagPrior:
+        lexical = candidate_prior(found).scaled(self._candidate_weight)
+        return lexical + profile.prior().scaled(self.bundle.weights.interests)
+
+    def _prompt(
+        self, request: SuggestionRequest, codec: AnswerCodec, rules: AnswerRules, found: list[Candidate]
+    ) -> tuple[Listing, list[int]]:
+        """The listing, cut where it has to be, and the ids of the prompt."""
+
+        def ids(listing: Listing) -> list[int]:
+            values = PromptValues(
+                language=codec.language,
+                lines=listing.lines(),
+                candidates=[codec.written[candidate.tag] for candidate in found],
+                interests=request.profile.summary(self.vocabulary, codec.language),
+                min_tags=rules.min_tags,
+                max_tags=rules.max_tags,
+                explain=rules.explain,
+            )
+            return self._tokenizer.conversation(self._template.render(values))
+
+        room = self.bundle.context - most_tokens(codec, rules)
+        listing = cut_listing(request.listing, lambda shorter: len(ids(shorter)) <= room)
+        return listing, ids(listing)
+
+    @staticmethod
+    def _cut_notice(whole: Listing, cut: Listing) -> str:
+        return (
+            f"only the first {len(cut.text()):,} of the listing's {len(whole.text()):,} characters were read:"
+            " the rest does not fit the model's context"
+        )
+
+
+def cut_listing(listing: Listing, fits: Callable[[Listing], bool]) -> Listing:
+    """The listing itself if it fits, else cut at the last sentence end that does: of the description, or, where not even the
+    first sentence fits, without description and attributes at a sentence end of the title. Raises `InvalidListing`."""
+    if fits(listing):
+        return listing
+    versions = [replace(listing, description=listing.description[:end]) for end in sentence_ends(listing.description)]
+    if listing.title.strip():
+        bare = replace(listing, description="", attributes=())
+        titles = [replace(bare, title=listing.title[:end]) for end in sentence_ends(listing.title) if listing.title[:end].strip()]
+        versions = [*titles, replace(listing, description="", attributes=listing.attributes), *versions]
+    low, high = 0, len(versions)
+    while low < high:  # lengths ascend: find the first version that does not fit
+        middle = (low + high) // 2
+        if fits(versions[middle]):
+            low = middle + 1
+        else:
+            high = middle
+    if low == 0:
+        raise InvalidListing("not even the first sentence of the listing fits the model's context; send a shorter one", field="title")
+    return versions[low - 1]
+
+
+def path_probabilities(generation: Generation, codec: AnswerCodec) -> list[float]:
+    """The probability of each tag's path in the order of the answer: of its tokens and the separator that ends it."""
+    probabilities: list[float] = []
+    total, begun = 0.0, False
+    for token, logprob in zip(generation.ids, generation.logprobs, strict=True):
+        if token == codec.separator_id and not begun:
+            break
+        total, begun = total + logprob, True
+        if token == codec.separator_id:
+            probabilities.append(math.exp(total))
+            total, begun = 0.0, False
+    return probabilities

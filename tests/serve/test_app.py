@@ -1,0 +1,287 @@
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.types import Message
+
+from serve import app as edge
+from serve.app import create_app
+from serve.schemas import CHINESE_EXAMPLE, ENGLISH_EXAMPLE
+from serve.suggester import Suggester
+from tests.tiny import CHINESE, FailingEngine, SilentEngine, suggester_with
+
+PATH = "/v1/suggestions"
+ERROR_KEYS = {"type", "message", "field"}
+
+
+@pytest.fixture(scope="module")
+def client(suggester: Suggester) -> TestClient:
+    """Without the lifespan, since the engine belongs to the session."""
+    return TestClient(create_app(suggester))
+
+
+@pytest.fixture
+def failing(tiny_bundle: Path) -> Iterator[TestClient]:
+    engine = FailingEngine()
+    with TestClient(create_app(suggester_with(engine, tiny_bundle))) as client:
+        yield client
+    assert engine.closed == 1
+
+
+def error_of(response: Any) -> dict[str, Any]:
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == ERROR_KEYS
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+@pytest.mark.parametrize("example", [ENGLISH_EXAMPLE, {**CHINESE_EXAMPLE, "history": []}])
+def test_an_answer_has_the_documented_form(client: TestClient, suggester: Suggester, example: dict[str, Any]) -> None:
+    response = client.post(PATH, json=example)
+    assert response.status_code == 200
+    body = response.json()
+    assert set(body) == {"tags", "explanation", "language", "model", "vocabulary", "notices"}
+    for tag in body["tags"]:
+        assert set(tag) == {"id", "label", "facet", "confidence"}
+        assert tag["id"] in suggester.vocabulary
+    assert body["vocabulary"] == {"name": "tiny", "hash": suggester.vocabulary.hash}
+    assert body["explanation"]
+
+
+def test_history_counts_by_label_and_by_id(client: TestClient) -> None:
+    for name in ("Waterproof", "防水", "feature/waterproof"):
+        events = [{"type": "purchase", "at": "2026-01-31T18:00:00Z", "tags": [name]}] * 2000
+        response = client.post(PATH, json={"title": "A present", "history": events, "explain": False})
+        assert response.json()["tags"][0]["id"] == "feature/waterproof"
+
+
+@pytest.mark.parametrize(
+    ("body", "type", "field", "message"),
+    [
+        ({}, "InvalidListing", "title", "the listing is empty"),
+        ({"title": " \n "}, "InvalidListing", "title", "the listing is empty"),
+        ({"title": "a\u0007b"}, "InvalidListing", "title", "control character U+0007 at offset 1"),
+        ({"title": "a", "attributes": {" ": "x"}}, "InvalidListing", "attributes[0]", "has no name"),
+        ({"title": "a", "language": "fr"}, "UnknownLanguage", "language", "use one of: en, zh"),
+        ({"title": "a", "min_tags": 3, "max_tags": 2}, "InvalidRules", "max_tags", "below min_tags"),
+        ({"title": "a", "max_tags": 9}, "InvalidRules", "max_tags", "only 8 tags"),
+        ({"title": "a", "max_tags": "five"}, "InvalidRequest", "max_tags", "valid integer"),
+        ({"title": "a", "max_tags": True}, "InvalidRequest", "max_tags", "valid integer"),
+        ({"title": 5}, "InvalidRequest", "title", "valid string"),
+        ({"title": "a", "tags": []}, "InvalidRequest", "tags", "unknown field 'tags'; use title, description"),
+        ({"title": "a", "attributes": {"size": 5}}, "InvalidRequest", "attributes.size", "valid string"),
+        ({"title": "a", "history": [{"type": "like"}]}, "InvalidRequest", "history[0].at", "Field required"),
+        ({"title": "a", "history": [{"type": "like", "at": "x"}]}, "InvalidHistory", "history[0].at", "'x' is no time"),
+        (
+            {"title": "a", "history": [{"type": "like", "at": "2026-01-31T18:00:00Z", "tags": ["silk"]}]},
+            "InvalidHistory",
+            "history[0].tags",
+            "no tag 'silk'",
+        ),
+        ({"title": "a", "history": [{"type": "like", "at": "2999-01-31T18:00:00Z"}]}, "InvalidHistory", "at", "in the future"),
+        ([], "InvalidRequest", None, "not a JSON object"),
+    ],
+)
+def test_invalid_input_is_422_and_says_what_and_where(
+    client: TestClient, body: Any, type: str, field: str | None, message: str
+) -> None:
+    response = client.post(PATH, json=body)
+    assert response.status_code == 422
+    error = error_of(response)
+    assert (error["type"], error["field"]) == (type, field)
+    assert message in error["message"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"", b'{"title": "\xff"}', b"[" * 100_000, b'{"title": "\\ud800"}', b'{"max_tags": ' + b"9" * 5000 + b"}"]
+)
+def test_a_body_that_is_no_json_is_422(client: TestClient, content: bytes) -> None:
+    response = client.post(PATH, content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert error_of(response)["type"] == "InvalidRequest"
+
+
+def test_a_body_of_another_type_is_422(client: TestClient) -> None:
+    response = client.post(PATH, content=b'{"title": "a"}', headers={"content-type": "text/plain"})
+    assert response.status_code == 422
+    assert "application/json" in error_of(response)["message"]
+
+
+def test_a_listing_that_is_too_long_is_413(client: TestClient) -> None:
+    response = client.post(PATH, json={"title": "a", "description": "x" * 100_000})
+    assert response.status_code == 413
+    error = error_of(response)
+    assert (error["type"], error["field"]) == ("ListingTooLong", "description")
+    assert "100,001 characters, at most 20,000" in error["message"]
+
+
+def test_a_body_that_says_it_is_too_long_is_413(client: TestClient) -> None:
+    response = client.post(PATH, json={"title": "x" * edge.MAX_BODY_BYTES})
+    assert response.status_code == 413
+    assert "1,048,576 bytes" in error_of(response)["message"]
+
+
+def test_a_streamed_body_that_grows_too_long_is_413_before_it_ends(client: TestClient) -> None:
+    sent = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(64):
+            sent += 1
+            yield b" " * 65_536
+
+    response = client.post(PATH, content=chunks(), headers={"content-type": "application/json"})
+    assert "content-length" not in response.request.headers
+    assert response.status_code == 413
+    assert error_of(response)["type"] == "ContentTooLarge" or "bytes" in error_of(response)["message"]
+
+
+def test_an_engine_that_fails_is_503(failing: TestClient) -> None:
+    response = failing.post(PATH, json={"title": "Linen"})
+    assert response.status_code == 503
+    assert error_of(response) == {"type": "EngineError", "message": "out of memory; use a smaller batch", "field": None}
+
+
+def test_a_failing_engine_is_alive_but_not_ready(failing: TestClient) -> None:
+    assert failing.get("/healthz").json() == {"status": "alive", "reason": ""}
+    response = failing.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {"status": "not ready", "reason": "out of memory; use a smaller batch"}
+
+
+def test_an_engine_that_answers_is_ready(client: TestClient) -> None:
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+
+
+def test_an_engine_that_is_silent_is_not_ready(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "PROBE_SECONDS", 0.05)
+    engine = SilentEngine()
+    response = TestClient(create_app(suggester_with(engine, tiny_bundle))).get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["reason"] == "the engine gave no answer in 0.05 seconds"
+    assert engine.cancelled == 1
+
+
+def test_a_client_that_goes_away_cancels_its_generation(tiny_bundle: Path) -> None:
+    engine = SilentEngine()
+    app = create_app(suggester_with(engine, tiny_bundle))
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    incoming: list[Message] = [{"type": "http.request", "body": b'{"title": "Linen"}', "more_body": False}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if incoming:
+            return incoming.pop()
+        while not engine.asked:
+            await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def call() -> None:
+        async with asyncio.timeout(5):
+            await app(scope, receive, send)
+        await asyncio.sleep(0)
+
+    asyncio.run(call())
+    assert (engine.asked, engine.cancelled) == (1, 1)
+    assert sent[0]["status"] == edge.CLIENT_CLOSED_REQUEST
+
+
+def test_unknown_paths_and_methods_have_the_same_form(client: TestClient) -> None:
+    assert error_of(client.get("/v2"))["type"] == "NotFound"
+    response = client.get(PATH)
+    assert (response.status_code, error_of(response)["type"], response.headers["allow"]) == (405, "MethodNotAllowed", "POST")
+
+
+def test_a_defect_is_500_and_tells_nothing(tiny_bundle: Path) -> None:
+    class Broken(FailingEngine):
+        async def generate(self, request: object) -> Any:
+            raise ZeroDivisionError("secret")
+
+    client = TestClient(create_app(suggester_with(Broken(), tiny_bundle)), raise_server_exceptions=False)
+    response = client.post(PATH, json={"title": "Linen"})
+    assert response.status_code == 500
+    assert error_of(response)["type"] == "InternalError"
+    assert "secret" not in response.text
+
+
+def test_no_text_of_a_listing_is_logged(client: TestClient, failing: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for title in ("Xylophonic linen", "Xylophonic\u0007", "Xylophonic" * 10_000):
+        client.post(PATH, json={"title": title})
+        failing.post(PATH, json={"title": title, "Xylophonic": 1})
+    assert "tags, language en" in caplog.text
+    assert "Xylophonic" not in caplog.text
+
+
+def test_the_documentation_has_examples_that_are_valid_and_every_error(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    operation = document["paths"][PATH]["post"]
+    examples = operation["requestBody"]["content"]["application/json"]["examples"]
+    assert examples["chinese"]["value"]["title"] == CHINESE
+    assert set(operation["responses"]) == {"200", "413", "422", "503"}
+    assert operation["responses"]["422"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorBody"}
+    assert document["components"]["schemas"]["AnswerBody"]["examples"]
+    assert client.get("/docs").status_code == 200
+
+
+def test_the_starter_vocabulary_knows_the_tags_of_the_examples() -> None:
+    from hangtag.formats import read_vocabulary
+    from hangtag.lookup import tag_named
+    from serve.settings import DEFAULT_BUNDLE
+
+    vocabulary = read_vocabulary(DEFAULT_BUNDLE / "vocabulary.csv")
+    for event in CHINESE_EXAMPLE["history"]:
+        assert [tag_named(tag, vocabulary) for tag in event["tags"]]
+
+
+def test_a_real_server_answers_and_closes(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Through uvicorn in a thread: the lifespan closes the engine, and the answer is UTF-8."""
+    import http.client
+    import socket
+    import threading
+
+    import uvicorn
+
+    from serve.assemble import assemble
+
+    directory = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, directory)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(assemble(directory)), log_config=None, ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
+        connection.request("POST", PATH, json.dumps({"title": CHINESE}), {"content-type": "application/json"})
+        answer = connection.getresponse().read()
+        connection.close()
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listening.close()
+    assert not thread.is_alive()
+    assert json.loads(answer)["language"] == "zh"

@@ -1,0 +1,102 @@
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from hangtag.bundle import Bundle
+from hangtag.constraint import AnswerRules
+from hangtag.errors import EngineError
+from hangtag.prior import TagPrior
+from serve.engines.engine import GenerationRequest
+from serve.engines.local import LocalEngine
+from serve.suggester import Suggester
+from serve.tokenizer import HuggingFaceTokenizer
+
+
+def request_of(suggester: Suggester, prompt: str, *, prior: TagPrior | None = None, **rules: int | bool) -> GenerationRequest:
+    ids = suggester._tokenizer.encode(prompt)
+    return GenerationRequest(
+        tuple(ids), suggester.codec("en"), AnswerRules(**rules), quotable=(prompt,), prior=prior or TagPrior()  # type: ignore[arg-type]
+    )
+
+
+def test_every_id_has_a_log_probability_and_the_ids_are_an_answer(suggester: Suggester) -> None:
+    generation = asyncio.run(suggester.engine.generate(request_of(suggester, "Linen shirt", min_tags=2)))
+    assert len(generation.ids) == len(generation.logprobs)
+    assert all(logprob <= 1e-9 for logprob in generation.logprobs)
+    answer = suggester.codec("en").read(generation.ids)
+    assert 2 <= len(answer.tags) <= 5
+    assert answer.explanation
+
+
+def test_a_prior_decides_where_it_is_strong(suggester: Suggester) -> None:
+    for tag in range(len(suggester.vocabulary)):
+        request = request_of(suggester, "Linen", prior=TagPrior({tag: 60.0}), explain=False)
+        generation = asyncio.run(suggester.engine.generate(request))
+        assert suggester.codec("en").read(generation.ids).tags[0] == tag
+
+
+def test_requests_that_come_together_share_batches(suggester: Suggester) -> None:
+    engine = suggester.engine
+    assert isinstance(engine, LocalEngine)
+    requests = [request_of(suggester, "Linen " * (n + 1), max_tags=n % 4 + 1, explain=False) for n in range(12)]
+
+    async def together() -> None:
+        answers = await asyncio.gather(*map(engine.generate, requests))
+        for request, generation in zip(requests, answers, strict=True):
+            assert len(request.codec.read(generation.ids).tags) <= request.rules.max_tags
+
+    before = engine.batches
+    asyncio.run(together())
+    assert engine.batches - before < len(requests)
+
+
+def test_a_request_that_can_not_be_met_fails_alone(suggester: Suggester) -> None:
+    good, bad = request_of(suggester, "Linen"), request_of(suggester, "Linen", prior=TagPrior({99: 1.0}))
+
+    async def both() -> list[object]:
+        return await asyncio.gather(suggester.engine.generate(good), suggester.engine.generate(bad), return_exceptions=True)
+
+    answer, error = asyncio.run(both())
+    assert not isinstance(answer, Exception)
+    assert "the prior names tag 99" in str(error)
+
+
+def test_a_cancelled_request_stops_and_the_next_is_answered(suggester: Suggester) -> None:
+    long = request_of(suggester, "Linen shirt", min_tags=8, max_tags=8, max_explanation_tokens=256)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(suggester.engine.generate(long))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        generation = await suggester.engine.generate(request_of(suggester, "Linen", explain=False))
+        assert generation.ids
+
+    asyncio.run(cancel())
+
+
+def test_closing_ends_what_is_running_and_what_comes_later(tiny_bundle: Path) -> None:
+    bundle = Bundle.load(tiny_bundle)
+    assert bundle.base is not None
+    tokenizer = HuggingFaceTokenizer.load(bundle.base)
+    engine = LocalEngine.load(bundle, tokenizer)
+    from tests.tiny import suggester_with
+
+    suggester = suggester_with(engine, tiny_bundle)
+    long = request_of(suggester, "Linen shirt", min_tags=8, max_tags=8, max_explanation_tokens=256)
+
+    async def close() -> float:
+        tasks = [asyncio.create_task(engine.generate(long)) for _ in range(40)]
+        await asyncio.sleep(0.2)
+        started = time.monotonic()
+        await engine.close()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(outcome, EngineError)
+        with pytest.raises(EngineError, match="the engine is closed"):
+            await engine.generate(long)
+        return time.monotonic() - started
+
+    assert asyncio.run(close()) < 2

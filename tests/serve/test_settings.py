@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from hangtag.errors import InvalidSettings
+from serve.settings import DEFAULT_BUNDLE, read_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BUNDLE", "VOCABULARY", "HOST", "PORT"):
+        monkeypatch.delenv(f"HANGTAG_{name}", raising=False)
+
+
+def test_what_is_given_goes_before_the_environment_and_that_before_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().bundle == DEFAULT_BUNDLE
+    assert read_settings().port == 8000
+    monkeypatch.setenv("HANGTAG_BUNDLE", "elsewhere")
+    monkeypatch.setenv("HANGTAG_PORT", "9000")
+    monkeypatch.setenv("HANGTAG_VOCABULARY", "")
+    settings = read_settings(port=9001, bundle=None)
+    assert (settings.bundle, settings.port, settings.vocabulary) == (Path("elsewhere"), 9001, None)
+
+
+def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANGTAG_BUNDEL", "x")
+    with pytest.raises(InvalidSettings, match="HANGTAG_BUNDEL is no setting; use HANGTAG_BUNDLE"):
+        read_settings()
+
+
+def test_a_value_without_a_meaning_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANGTAG_PORT", "eighty")
+    with pytest.raises(InvalidSettings, match=r"port \(HANGTAG_PORT\) is 'eighty'"):
+        read_settings()
+    with pytest.raises(InvalidSettings, match="65535"):
+        read_settings(port=70000)

@@ -1,0 +1,152 @@
+import asyncio
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hangtag.bundle import Bundle
+from hangtag.errors import EngineError, InvalidListing, InvalidRules, InvalidVocabulary, UnknownLanguage
+from hangtag.history import Event, InterestProfile
+from hangtag.listing import Listing
+from hangtag.suggestion import Suggestion
+from serve.assemble import assemble
+from serve.suggester import Suggester, SuggestionRequest, cut_listing
+from tests.tiny import CHINESE, FailingEngine, suggester_with
+
+
+def ask(suggester: Suggester, listing: Listing, **options: object) -> Suggestion:
+    return asyncio.run(suggester.suggest(SuggestionRequest(listing, **options)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("title", "language"), [(CHINESE, "zh"), ("Linen shirt for hot days", "en")])
+def test_an_answer_keeps_to_vocabulary_language_and_listing(suggester: Suggester, title: str, language: str) -> None:
+    suggestion = ask(suggester, Listing(title=title), min_tags=2, max_tags=3)
+    assert suggestion.language == language
+    assert 2 <= len(suggestion.tags) <= 3
+    for found in suggestion.tags:
+        assert found.tag.id in suggester.vocabulary
+        assert found.label == found.tag.labels[language]
+        assert 0 < found.confidence <= 1
+    assert len({found.tag.id for found in suggestion.tags}) == len(suggestion.tags)
+    assert suggestion.explanation == suggestion.explanation.strip() != ""
+    assert (suggestion.model, suggestion.vocabulary_hash, suggestion.notices) == ("tiny@1", suggester.vocabulary.hash, ())
+    quotes = [quote.split("”")[0] for quote in suggestion.explanation.split("“")[1:]]
+    assert all(quote in title for quote in quotes)
+
+
+def test_the_same_request_has_the_same_answer(suggester: Suggester) -> None:
+    listing = Listing(title="Waterproof shoes", attributes=(("lining", "cotton"),))
+    assert ask(suggester, listing) == ask(suggester, listing)
+
+
+def test_requests_at_the_same_time_have_the_answers_of_requests_one_by_one(suggester: Suggester) -> None:
+    requests = [SuggestionRequest(Listing(title=title)) for title in ("Linen shirt", CHINESE, "Summer shoes")]
+
+    async def together() -> list[Suggestion]:
+        return await asyncio.gather(*map(suggester.suggest, requests))
+
+    alone = [asyncio.run(suggester.suggest(request)) for request in requests]
+    for one, other in zip(asyncio.run(together()), alone, strict=True):
+        assert [found.tag.id for found in one.tags] == [found.tag.id for found in other.tags]
+
+
+def test_what_a_user_liked_comes_first(suggester: Suggester) -> None:
+    listing, now = Listing(title="A present"), datetime.now(UTC)
+    for tag_id in ("category/shoes", "material/linen"):
+        events = [Event("purchase", now - timedelta(minutes=1), (tag_id,))] * 400
+        profile = InterestProfile.from_events(events, suggester.vocabulary, now=now)
+        assert ask(suggester, listing, profile=profile).tags[0].tag.id == tag_id
+
+
+def test_no_explanation_and_no_tags_can_be_asked_for(suggester: Suggester) -> None:
+    suggestion = ask(suggester, Listing(title="Linen"), explain=False, min_tags=0, max_tags=1)
+    assert suggestion.explanation == ""
+    assert len(suggestion.tags) <= 1
+
+
+def test_all_tags_of_the_vocabulary_can_be_asked_for(suggester: Suggester) -> None:
+    suggestion = ask(suggester, Listing(title="Linen"), explain=False, min_tags=8, max_tags=8)
+    assert {found.tag.id for found in suggestion.tags} == {tag.id for tag in suggester.vocabulary}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_tags": 3, "max_tags": 2}, r"max_tags \(2\) is below min_tags \(3\)"),
+        ({"max_tags": 9}, "max_tags is 9, but the vocabulary has only 8 tags"),
+        ({"min_tags": 9}, "min_tags is 9, but the vocabulary has only 8 tags"),
+        ({"min_tags": -1}, "can't be negative"),
+        ({"max_tags": 0}, "must be between 1 and 50"),
+    ],
+)
+def test_rules_that_leave_no_answer_are_errors(suggester: Suggester, options: dict[str, int], message: str) -> None:
+    with pytest.raises(InvalidRules, match=message):
+        ask(suggester, Listing(title="Linen"), **options)
+
+
+def test_an_unknown_language_is_an_error_that_names_the_known_ones(suggester: Suggester) -> None:
+    with pytest.raises(UnknownLanguage, match="'fr'; use one of: en, zh"):
+        ask(suggester, Listing(title="Chemise en lin", language="fr"))
+
+
+def test_a_listing_that_does_not_fit_is_cut_at_a_sentence_and_said_so(suggester: Suggester) -> None:
+    listing = Listing(title="Linen shirt", description="A breathable shirt for hot days. " * 100)
+    (notice,) = ask(suggester, listing).notices
+    assert notice.startswith("only the first ")
+
+
+def test_cutting_leaves_what_fits_and_ends_at_a_sentence() -> None:
+    listing = Listing(title="Shirt", description="One. Two. Three.", attributes=(("a", "b"),))
+    assert cut_listing(listing, lambda shorter: True) is listing
+    assert cut_listing(listing, lambda shorter: len(shorter.description) <= 10).description.strip() == "One. Two."
+    assert cut_listing(listing, lambda shorter: len(shorter.text()) <= 5).lines() == ["Shirt"]
+    with pytest.raises(InvalidListing, match="not even the first sentence"):
+        cut_listing(listing, lambda shorter: False)
+
+
+def test_a_failing_engine_is_an_engine_error(tiny_bundle: Path) -> None:
+    with pytest.raises(EngineError, match="out of memory"):
+        ask(suggester_with(FailingEngine(), tiny_bundle), Listing(title="Linen"))
+
+
+def test_a_vocabulary_of_ones_own_is_answered_from(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("Beach\nOffice\n", encoding="utf-8")
+    suggester = assemble(tiny_bundle, file)
+    try:
+        suggestion = ask(suggester, Listing(title="A shirt for the office"))
+    finally:
+        asyncio.run(suggester.engine.close())
+    assert {found.label for found in suggestion.tags} <= {"Beach", "Office"}
+    assert suggestion.vocabulary_name == "mine"
+
+
+def test_a_vocabulary_that_the_model_can_not_answer_in_is_refused_before_weights_are_read(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "french.csv"
+    file.write_text("fr\nChemise\n", encoding="utf-8")
+    with pytest.raises(UnknownLanguage, match="has labels in fr; the model 'tiny@1' answers in en, zh only"):
+        assemble(tiny_bundle, file)
+    file.write_text("en,parent\nShirt,none\n", encoding="utf-8")
+    with pytest.raises(InvalidVocabulary, match="line 2: the parent 'none' does not exist"):
+        assemble(tiny_bundle, file)
+
+
+def test_weights_that_are_no_weights_are_an_engine_error(tiny_bundle: Path, tmp_path: Path) -> None:
+    from hangtag.bundle import write_manifest
+
+    directory = tmp_path / "broken"
+    shutil.copytree(tiny_bundle, directory)
+    (directory / "base" / "model.safetensors").write_bytes(b"not safetensors")
+    parts = {"base": "base", "prompt": "mini.j2", "vocabulary": "vocabulary.csv"}
+    fields = {
+        "name": "broken",
+        "version": "1",
+        "languages": ["en"],
+        "context": 512,
+        "weights": {"own_candidates": 1, "other_candidates": 1, "interests": 1},
+    }
+    write_manifest(directory, fields, parts)
+    assert Bundle.load(directory).adapter is None
+    with pytest.raises(EngineError, match="the model can't be loaded"):
+        assemble(directory)
