@@ -30,7 +30,8 @@ class Commands(TyperGroup):
             raise
         except OSError as error:
             message, code = f"{error.filename or 'input or output'}: {error.strerror or error}", FAILED
-        typer.echo(f"Error: {' '.join(message.split())}", err=True)
+        line = " ".join(message.split())
+        typer.echo("Error: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), err=True)
         raise typer.Exit(code)
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from eval.metrics import micro_f1, ndcg_at_k, precision_at_k, recall_at_k
 from eval.rows import Row
@@ -110,7 +111,8 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
     for number, line in enumerate(whole.split("\n") if whole else (), start=1):
         try:
             given = json.loads(line).items()
-            prediction = Prediction(**{name: tuple(value) if isinstance(value, list) else value for name, value in given})
+            fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
+            prediction = Prediction(**fields)
             found[prediction.key] = prediction
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidData(f"{path}: line {number}: no prediction of this version; move the file away") from error

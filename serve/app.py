@@ -5,6 +5,7 @@ nothing happens before `create_app`.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -14,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -170,7 +171,7 @@ async def _http_error(_: Request, error: Exception) -> Response:
     if error.status_code == 400:
         detail = ErrorDetail(type="InvalidRequest", message="the body can't be read as JSON in UTF-8")
         return _response(422, ErrorBody(error=detail))
-    name = HTTPStatus(error.status_code).phrase.title().replace(" ", "")
+    name = "BodyTooLong" if error.status_code == 413 else HTTPStatus(error.status_code).phrase.title().replace(" ", "")
     return _response(error.status_code, ErrorBody(error=ErrorDetail(type=name, message=error.detail)), error.headers)
 
 
@@ -179,5 +180,7 @@ async def _bug(_: Request, error: Exception) -> Response:
     return _response(500, ErrorBody(error=ErrorDetail(type="InternalError", message=message)))
 
 
-def _response(status: int, body: ErrorBody, headers: Any = None) -> JSONResponse:
-    return JSONResponse(body.model_dump(), status, headers)
+def _response(status: int, body: ErrorBody, headers: Any = None) -> Response:
+    """As JSON; lone surrogates, which a message may quote and UTF-8 does not have, become JSON's escapes."""
+    content = json.dumps(body.model_dump(), ensure_ascii=False).encode(errors="backslashreplace")
+    return Response(content, status, headers, media_type="application/json")

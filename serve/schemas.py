@@ -27,7 +27,7 @@ ENGLISH_EXAMPLE: dict[str, Any] = {
 CHINESE_EXAMPLE: dict[str, Any] = {
     "title": "高品质蓝牙耳机，降噪效果显著",
     "language": "zh",
-    "history": [{"type": "like", "at": "2026-11-20T18:30:00Z", "tags": ["无线耳机"]}],
+    "history": [{"type": "like", "at": "2026-11-20T18:30:00Z", "tags": ["耳塞式耳机", "无线"]}],
 }
 REQUEST_EXAMPLES: dict[str, Any] = {
     "english": {"summary": "A listing in English", "value": ENGLISH_EXAMPLE},
@@ -35,7 +35,7 @@ REQUEST_EXAMPLES: dict[str, Any] = {
 }
 ANSWER_EXAMPLE: dict[str, Any] = {
     "tags": [
-        {"id": "audio/headphones", "label": "耳机", "facet": "category", "confidence": 0.92},
+        {"id": "category/headphones", "label": "头戴式耳机", "facet": "category", "confidence": 0.92},
         {"id": "feature/noise-cancelling", "label": "主动降噪", "facet": "feature", "confidence": 0.81},
     ],
     "explanation": "文中提到“蓝牙耳机”和“降噪”。",
@@ -178,7 +178,7 @@ class ErrorBody(_Wire):
             message = f"unknown field {field!r}; use {', '.join(SuggestionBody.model_fields)}"
         elif first["type"] == "json_invalid":
             message, field = f"not valid JSON at character {place[0]}: {first['ctx']['error']}", ""
-        elif not place:
+        elif not place and first["type"] in ("missing", "model_attributes_type"):
             message = "the body is not a JSON object with the content type application/json"
         more = f" (and {others} more)" if others else ""
         detail = f"{field}: {message}" if field and first["type"] != "extra_forbidden" else message

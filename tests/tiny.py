@@ -1,4 +1,5 @@
-"""A bundle that is real in every part and tiny: tokenizer, random weights and LoRA adapter, prompt, vocabulary, manifest. It knows what it wrote, so that tests can alter it; beside it stand engines that fail or never answer.
+"""A bundle that is real in every part and tiny: tokenizer, random weights and adapter, prompt, vocabulary, manifest. It knows
+what it wrote, so that tests can alter it; beside it stand engines that fail or never answer.
 """
 
 from __future__ import annotations

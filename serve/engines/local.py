@@ -8,6 +8,7 @@ import asyncio
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -87,14 +88,23 @@ class LocalEngine:
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
         source = str(bundle.base) if bundle.base is not None else bundle.hub
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                source, revision=bundle.revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source,
+                revision=bundle.revision,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
+            if missing := info["missing_keys"]:
+                raise EngineError(f"{bundle.directory}: the base has no weights for {min(missing)}; it would answer at random")
             if bundle.adapter is not None:
                 from peft import PeftModel
 
-                model = PeftModel.from_pretrained(model, str(bundle.adapter)).merge_and_unload()
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", "Found missing adapter keys")
+                    model = PeftModel.from_pretrained(model, str(bundle.adapter)).merge_and_unload()
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UserWarning) as error:
             raise EngineError(f"{bundle.directory}: the model can't be loaded: {error}") from error
         return cls(model.to(device), tokenizer)
 
@@ -162,7 +172,9 @@ class LocalEngine:
 
     def _generate(self, running: list[tuple[_Job, AnswerConstraint]]) -> list[Generation | None]:
         jobs = [job for job, _ in running]
-        processor = ConstraintProcessor([constraint for _, constraint in running], lambda row: self._closed or jobs[row].cancelled.is_set())
+        processor = ConstraintProcessor(
+            [constraint for _, constraint in running], lambda row: self._closed or jobs[row].cancelled.is_set()
+        )
         generator = SteerableGenerator.from_processor(self._outlines, processor)
         with torch.inference_mode():
             generator.batch(

@@ -8,7 +8,9 @@ from hangtag.history import Event
 from hangtag.history_formats import read_history
 from hangtag.vocabulary import Tag, TagVocabulary
 
-VOCABULARY = TagVocabulary("shop", [Tag(id="m/linen", labels={"en": "Linen", "zh": "亚麻"}), Tag(id="m/cotton", labels={"en": "Cotton"})])
+VOCABULARY = TagVocabulary(
+    "shop", [Tag(id="m/linen", labels={"en": "Linen", "zh": "亚麻"}), Tag(id="m/cotton", labels={"en": "Cotton"})]
+)
 
 
 def test_events_are_read_with_labels_and_ids_as_ids(tmp_path: Path) -> None:

@@ -1,19 +1,28 @@
 import asyncio
+import http.client
 import json
 import logging
-import shutil
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive
 
+from hangtag.errors import EngineError
+from hangtag.listing import Listing
 from serve import app as edge
 from serve.app import create_app
+from serve.assemble import assemble
 from serve.schemas import CHINESE_EXAMPLE, ENGLISH_EXAMPLE
-from serve.suggester import Suggester
+from serve.suggester import Suggester, SuggestionRequest
 from tests.tiny import CHINESE, FailingEngine, SilentEngine, suggester_with
 
 PATH = "/v1/suggestions"
@@ -42,6 +51,33 @@ def error_of(response: Any) -> dict[str, Any]:
     return error
 
 
+async def asgi_call(app: ASGIApp, receive: Receive) -> list[Message]:
+    """What the app sends to a client that posts what `receive` gives."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(10):
+        await app(scope, receive, send)
+    await asyncio.sleep(0)
+    return sent
+
+
 @pytest.mark.parametrize("example", [ENGLISH_EXAMPLE, {**CHINESE_EXAMPLE, "history": []}])
 def test_an_answer_has_the_documented_form(client: TestClient, suggester: Suggester, example: dict[str, Any]) -> None:
     response = client.post(PATH, json=example)
@@ -68,6 +104,10 @@ def test_history_counts_by_label_and_by_id(client: TestClient) -> None:
         ({}, "InvalidListing", "title", "the listing is empty"),
         ({"title": " \n "}, "InvalidListing", "title", "the listing is empty"),
         ({"title": "a\u0007b"}, "InvalidListing", "title", "control character U+0007 at offset 1"),
+        ({"title": "a\ud800"}, "InvalidListing", "title", "control character U+D800 at offset 1"),
+        ({"attributes": {"\ud800": "x"}}, "InvalidListing", "attributes[0]", "control character U+D800"),
+        ({"title": "a", "\ud800": 1}, "InvalidRequest", None, ""),
+        ({"title": "a", "language": "\ud800"}, "UnknownLanguage", "language", "use one of"),
         ({"title": "a", "attributes": {" ": "x"}}, "InvalidListing", "attributes[0]", "has no name"),
         ({"title": "a", "language": "fr"}, "UnknownLanguage", "language", "use one of: en, zh"),
         ({"title": "a", "min_tags": 3, "max_tags": 2}, "InvalidRules", "max_tags", "below min_tags"),
@@ -92,16 +132,14 @@ def test_history_counts_by_label_and_by_id(client: TestClient) -> None:
 def test_invalid_input_is_422_and_says_what_and_where(
     client: TestClient, body: Any, type: str, field: str | None, message: str
 ) -> None:
-    response = client.post(PATH, json=body)
+    response = client.post(PATH, content=json.dumps(body), headers={"content-type": "application/json"})
     assert response.status_code == 422
     error = error_of(response)
     assert (error["type"], error["field"]) == (type, field)
     assert message in error["message"]
 
 
-@pytest.mark.parametrize(
-    "content", [b"{", b"", b'{"title": "\xff"}', b"[" * 100_000, b'{"title": "\\ud800"}', b'{"max_tags": ' + b"9" * 5000 + b"}"]
-)
+@pytest.mark.parametrize("content", [b"{", b"", b'{"title": "\xff"}', b"[" * 100_000, b'{"max_tags": ' + b"9" * 5000 + b"}"])
 def test_a_body_that_is_no_json_is_422(client: TestClient, content: bytes) -> None:
     response = client.post(PATH, content=content, headers={"content-type": "application/json"})
     assert response.status_code == 422
@@ -128,19 +166,18 @@ def test_a_body_that_says_it_is_too_long_is_413(client: TestClient) -> None:
     assert "1,048,576 bytes" in error_of(response)["message"]
 
 
-def test_a_streamed_body_that_grows_too_long_is_413_before_it_ends(client: TestClient) -> None:
-    sent = 0
+def test_a_streamed_body_that_grows_too_long_is_413_before_it_ends(suggester: Suggester) -> None:
+    received = 0
 
-    def chunks() -> Iterator[bytes]:
-        nonlocal sent
-        for _ in range(64):
-            sent += 1
-            yield b" " * 65_536
+    async def receive() -> Message:
+        nonlocal received
+        received += 65_536
+        return {"type": "http.request", "body": b" " * 65_536, "more_body": True}
 
-    response = client.post(PATH, content=chunks(), headers={"content-type": "application/json"})
-    assert "content-length" not in response.request.headers
-    assert response.status_code == 413
-    assert error_of(response)["type"] == "ContentTooLarge" or "bytes" in error_of(response)["message"]
+    start, body = asyncio.run(asgi_call(create_app(suggester), receive))
+    assert start["status"] == 413
+    assert json.loads(body["body"])["error"]["type"] == "BodyTooLong"
+    assert received == edge.MAX_BODY_BYTES + 65_536
 
 
 def test_an_engine_that_fails_is_503(failing: TestClient) -> None:
@@ -172,23 +209,7 @@ def test_an_engine_that_is_silent_is_not_ready(tiny_bundle: Path, monkeypatch: p
 
 def test_a_client_that_goes_away_cancels_its_generation(tiny_bundle: Path) -> None:
     engine = SilentEngine()
-    app = create_app(suggester_with(engine, tiny_bundle))
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": PATH,
-        "raw_path": PATH.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "headers": [(b"content-type", b"application/json")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
     incoming: list[Message] = [{"type": "http.request", "body": b'{"title": "Linen"}', "more_body": False}]
-    sent: list[Message] = []
 
     async def receive() -> Message:
         if incoming:
@@ -197,17 +218,9 @@ def test_a_client_that_goes_away_cancels_its_generation(tiny_bundle: Path) -> No
             await asyncio.sleep(0)
         return {"type": "http.disconnect"}
 
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def call() -> None:
-        async with asyncio.timeout(5):
-            await app(scope, receive, send)
-        await asyncio.sleep(0)
-
-    asyncio.run(call())
+    start, _ = asyncio.run(asgi_call(create_app(suggester_with(engine, tiny_bundle)), receive))
     assert (engine.asked, engine.cancelled) == (1, 1)
-    assert sent[0]["status"] == edge.CLIENT_CLOSED_REQUEST
+    assert start["status"] == edge.CLIENT_CLOSED_REQUEST
 
 
 def test_unknown_paths_and_methods_have_the_same_form(client: TestClient) -> None:
@@ -258,30 +271,48 @@ def test_the_starter_vocabulary_knows_the_tags_of_the_examples() -> None:
         assert [tag_named(tag, vocabulary) for tag in event["tags"]]
 
 
-def test_a_real_server_answers_and_closes(tiny_bundle: Path, tmp_path: Path) -> None:
-    """Through uvicorn in a thread: the lifespan closes the engine, and the answer is UTF-8."""
-    import http.client
-    import socket
-    import threading
-
-    import uvicorn
-
-    from serve.assemble import assemble
-
-    directory = tmp_path / "bundle"
-    shutil.copytree(tiny_bundle, directory)
+@contextmanager
+def served(app: FastAPI) -> Iterator[http.client.HTTPConnection]:
+    """A connection to the app behind a real server in a thread, which is stopped at the end."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(assemble(directory)), log_config=None, ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
-        connection.request("POST", PATH, json.dumps({"title": CHINESE}), {"content-type": "application/json"})
-        answer = connection.getresponse().read()
-        connection.close()
+        yield connection
     finally:
+        connection.close()
         server.should_exit = True
         thread.join(timeout=10)
         listening.close()
     assert not thread.is_alive()
-    assert json.loads(answer)["language"] == "zh"
+
+
+def post(connection: http.client.HTTPConnection, title: str) -> None:
+    connection.request("POST", PATH, json.dumps({"title": title}), {"content-type": "application/json"})
+
+
+def test_a_real_server_answers_and_closes_its_engine(tiny_bundle: Path) -> None:
+    suggester = assemble(tiny_bundle)
+    with served(create_app(suggester)) as connection:
+        post(connection, CHINESE)
+        assert json.loads(connection.getresponse().read())["language"] == "zh"
+    with pytest.raises(EngineError, match="closed"):
+        asyncio.run(suggester.suggest(SuggestionRequest(Listing(title="Linen"))))
+
+
+def test_a_real_client_that_goes_away_cancels_its_generation(tiny_bundle: Path) -> None:
+    engine = SilentEngine()
+    with served(create_app(suggester_with(engine, tiny_bundle))) as connection:
+        post(connection, "Linen")
+        wait_for(lambda: engine.asked == 1)
+        connection.close()
+        wait_for(lambda: engine.cancelled == 1)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

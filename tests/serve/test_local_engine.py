@@ -17,7 +17,11 @@ from serve.tokenizer import HuggingFaceTokenizer
 def request_of(suggester: Suggester, prompt: str, *, prior: TagPrior | None = None, **rules: int | bool) -> GenerationRequest:
     ids = suggester._tokenizer.encode(prompt)
     return GenerationRequest(
-        tuple(ids), suggester.codec("en"), AnswerRules(**rules), quotable=(prompt,), prior=prior or TagPrior()  # type: ignore[arg-type]
+        tuple(ids),
+        suggester.codec("en"),
+        AnswerRules(**rules),
+        quotable=(prompt,),
+        prior=prior or TagPrior(),  # type: ignore[arg-type]
     )
 
 

@@ -1,11 +1,13 @@
 import asyncio
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save
 
-from hangtag.bundle import Bundle
+from hangtag.bundle import write_manifest
 from hangtag.errors import EngineError, InvalidListing, InvalidRules, InvalidVocabulary, UnknownLanguage
 from hangtag.history import Event, InterestProfile
 from hangtag.listing import Listing
@@ -122,7 +124,9 @@ def test_a_vocabulary_of_ones_own_is_answered_from(tiny_bundle: Path, tmp_path: 
     assert suggestion.vocabulary_name == "mine"
 
 
-def test_a_vocabulary_that_the_model_can_not_answer_in_is_refused_before_weights_are_read(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_vocabulary_that_the_model_can_not_answer_in_is_refused_before_weights_are_read(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "french.csv"
     file.write_text("fr\nChemise\n", encoding="utf-8")
     with pytest.raises(UnknownLanguage, match="has labels in fr; the model 'tiny@1' answers in en, zh only"):
@@ -133,20 +137,25 @@ def test_a_vocabulary_that_the_model_can_not_answer_in_is_refused_before_weights
 
 
 def test_weights_that_are_no_weights_are_an_engine_error(tiny_bundle: Path, tmp_path: Path) -> None:
-    from hangtag.bundle import write_manifest
-
-    directory = tmp_path / "broken"
-    shutil.copytree(tiny_bundle, directory)
-    (directory / "base" / "model.safetensors").write_bytes(b"not safetensors")
-    parts = {"base": "base", "prompt": "mini.j2", "vocabulary": "vocabulary.csv"}
-    fields = {
-        "name": "broken",
-        "version": "1",
-        "languages": ["en"],
-        "context": 512,
-        "weights": {"own_candidates": 1, "other_candidates": 1, "interests": 1},
-    }
-    write_manifest(directory, fields, parts)
-    assert Bundle.load(directory).adapter is None
+    directory = altered(tiny_bundle, tmp_path / "broken", "base/model.safetensors", b"not safetensors")
     with pytest.raises(EngineError, match="the model can't be loaded"):
         assemble(directory)
+
+
+@pytest.mark.parametrize("file", ["base/model.safetensors", "adapter/adapter_model.safetensors"])
+def test_weights_that_are_missing_are_an_engine_error(tiny_bundle: Path, tmp_path: Path, file: str) -> None:
+    weights = load_file(tiny_bundle / file)
+    del weights[next(name for name in weights if "layers.1" in name)]
+    directory = altered(tiny_bundle, tmp_path / "lacking", file, save(weights, metadata={"format": "pt"}))
+    with pytest.raises(EngineError, match=r"layers\.1"):
+        assemble(directory)
+
+
+def altered(bundle: Path, directory: Path, file: str, content: bytes) -> Path:
+    """A copy of the bundle with another file in it and hashes that match."""
+    shutil.copytree(bundle, directory)
+    (directory / file).write_bytes(content)
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    paths = {name: component["path"] for name, component in manifest.pop("components").items()}
+    write_manifest(directory, manifest, paths)
+    return directory
