@@ -9,8 +9,9 @@ Chinese), with idf(u) = ln((wordings + 1) / (wordings with u + 1/2)):
 evidence(u) is the importance of the field in which u stands (title 1, description 1/2, attributes 3/10), less the later it
 stands. A word that stands nowhere gets (share of its character 3- and 4-grams in the closest word)^2 of that. phrase is the
 importance of the field in which the whole wording stands, or 0; length is in bytes; kind and language are 1, but for
-definitions and other languages. A tag has the score of its best wording. With an encoder the score is 1/5 lexical +
-8/5 cosine, each of the wording that is best at it.
+definitions and other languages. A tag has the score of its best wording or, with a thesaurus, what it borrows from tags
+that mean about the same (`serve.thesaurus`), if that is more; a wording that stands whole in the listing gives most to a tag
+that has it as label or alias itself. With an encoder the score is 1/5 lexical + 8/5 cosine, each the best of the tag.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hangtag.prior import TagPrior
 from hangtag.text import fold, is_han
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
 from serve.semantic import SentenceEncoder
+from serve.thesaurus import Thesaurus
 
 IMPORTANCE = (1.0, 0.5, 0.3)
 """Of title, description and attributes."""
@@ -76,9 +78,12 @@ class Candidate:
 
 
 class Candidates:
-    """An index over a vocabulary, made once: T tags with W wordings in the order of the tags, of U units, V of them words."""
+    """An index over a vocabulary, made once: T tags with W wordings in the order of the tags, of U units, V of them words.
+    Tags borrow from `thesaurus`, a vocabulary with many wordings; if it has the same tags, it is not used."""
 
-    def __init__(self, vocabulary: TagVocabulary, *, encoder: SentenceEncoder | None = None) -> None:
+    def __init__(
+        self, vocabulary: TagVocabulary, *, encoder: SentenceEncoder | None = None, thesaurus: TagVocabulary | None = None
+    ) -> None:
         tags, languages, texts, kinds = zip(
             *((tag, *wording) for tag, item in enumerate(vocabulary) for wording in _wordings(item)), strict=True
         )
@@ -95,6 +100,10 @@ class Candidates:
         self._vectors = np.zeros((len(texts), 0), dtype=np.float32)
         if encoder is not None:
             self._vectors = encoder.encode([_sentence(*wording) for item in vocabulary for wording in _wordings(item)])
+        self._lender: Candidates | None = None
+        if thesaurus is not None and thesaurus.hash != vocabulary.hash:
+            self._lender = Candidates(thesaurus)
+            self._thesaurus = Thesaurus(thesaurus, vocabulary, _pieces)
 
     def find(self, listing: Listing, count: int = 32) -> list[Candidate]:
         """The `count` most related tags, best first and equal ones in the vocabulary's order; fewer if fewer score above 0."""
@@ -105,14 +114,18 @@ class Candidates:
         evidence = self._evidence(fields)
         heard = np.flatnonzero(evidence)
         lexical = (1 - PHRASE_SHARE) * weight * (self._shares[heard].T @ evidence[heard])
-        cosine = self._cosine(listing)
+        cosine, borrowed = self._cosine(listing), self._borrowed(listing)
+        related = self._blend(np.maximum(np.maximum.reduceat(lexical, self._first_row[:-1]), borrowed), cosine)
 
         texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True)]
         found = []
-        for tag in _best(self._blend(np.maximum.reduceat(lexical, self._first_row[:-1]), cosine), max(count, RESCORED)):
-            rows = slice(self._first_row[tag], self._first_row[tag + 1])
-            phrase = [max(importance * (words in text) for text, importance in texts) for words in self._phrases[rows]]
-            score = float(self._blend((lexical[rows] + PHRASE_SHARE * weight[rows] * phrase).max(), cosine[tag]))
+        for tag in _best(related, max(count, RESCORED)):
+            own = borrowed[tag]
+            for row in range(self._first_row[tag], self._first_row[tag + 1]):
+                if lexical[row] > 0:
+                    phrase = max(importance * (self._phrases[row] in text) for text, importance in texts)
+                    own = max(own, lexical[row] + PHRASE_SHARE * weight[row] * phrase)
+            score = float(self._blend(own, cosine[tag]))
             if score > 0:
                 found.append(Candidate(int(tag), score))
         return sorted(found, key=lambda candidate: (-candidate.score, candidate.tag))[:count]
@@ -142,6 +155,12 @@ class Candidates:
         both = f"{listing.title}\n{listing.description}".strip() or listing.text()
         read = self._encoder.encode([both, listing.description.strip() or both]).mean(axis=0)
         return np.maximum.reduceat(self._vectors @ read, self._first_row[:-1]).clip(min=0)
+
+    def _borrowed(self, listing: Listing) -> Floats:
+        """What each tag borrows from related tags of the thesaurus, shape (T,); zeros without one."""
+        if self._lender is None:
+            return np.zeros(len(self._first_row) - 1, dtype=np.float32)
+        return self._thesaurus.borrowed((found.tag, found.score) for found in self._lender.find(listing, RESCORED))
 
     def _blend(self, lexical: Floats, cosine: Floats) -> Floats:
         return lexical if self._encoder is None else LEXICAL_WEIGHT * lexical + COSINE_WEIGHT * cosine

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hangtag.errors import EngineError
 from hangtag.listing import MAX_CHARACTERS, Listing
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
-from serve.candidates import COSINE_WEIGHT, Candidates, candidate_prior
+from serve.candidates import COSINE_WEIGHT, LEXICAL_WEIGHT, Candidates, candidate_prior
 from serve.semantic import SentenceTransformerEncoder
 
 
@@ -168,6 +168,40 @@ def test_encoder_reads_labels_in_a_sentence_and_definitions_as_they_are() -> Non
     Candidates(TagVocabulary("test", [tag]), encoder=encoder).find(Listing(attributes=(("colour", "red"),)))
     sentences = ["A description of red.", "关于红的描述。", "A description of crimson.", "What is red."]
     assert encoder.read == [*sentences, "colour: red", "colour: red"]
+
+
+def test_thesaurus_lends_wordings_and_its_own_tags_do_without() -> None:
+    thesaurus = TagVocabulary("rich", [Tag(id="lamp", labels={"en": "lamps", "zh": "灯具"}, aliases={"zh": ("吊灯",)})])
+    listing = Listing(title="北欧吊灯")
+    assert found(plain("灯具"), Listing(title="Oak lamp")) == []
+    (borrowed,) = Candidates(plain("床品", "灯具"), thesaurus=thesaurus).find(listing)
+    (own,) = Candidates(thesaurus, thesaurus=thesaurus).find(listing)
+    assert borrowed.tag == 1
+    assert 0 < borrowed.score < own.score
+    assert Candidates(thesaurus).find(listing) == [own]
+
+
+def test_own_wording_wins_over_a_borrowed_one() -> None:
+    thesaurus = TagVocabulary("rich", [Tag(id="lamp", labels={"en": "lighting"}, aliases={"en": ("lamp",)})])
+    vocabulary = TagVocabulary("test", [Tag(id="l", labels={"en": "lighting"}), Tag(id="own", labels={"zh": "lamp"})])
+    for title in ("oak lamp", "橡木 lamp 现代风格"):
+        first, second = Candidates(vocabulary, thesaurus=thesaurus).find(Listing(title=title))
+        assert (first.tag, second.tag) == (1, 0)
+        assert first.score > second.score > 0
+
+
+def test_borrowed_wordings_and_meanings_are_blended() -> None:
+    thesaurus = TagVocabulary("rich", [Tag(id="lamp", labels={"en": "lighting"}, aliases={"en": ("lamp",)})])
+    vocabulary = plain("red", "lighting")
+    scores = [
+        {candidate.tag: candidate.score for candidate in candidates.find(Listing(title="red lamp"))}
+        for candidates in (
+            Candidates(vocabulary, encoder=Colours(), thesaurus=thesaurus),
+            Candidates(vocabulary, thesaurus=thesaurus),
+        )
+    ]
+    assert scores[0][1] == pytest.approx(LEXICAL_WEIGHT * scores[1][1])
+    assert scores[0][0] == pytest.approx(LEXICAL_WEIGHT * scores[1][0] + COSINE_WEIGHT)
 
 
 def test_sentence_transformers_missing(monkeypatch: pytest.MonkeyPatch) -> None:
