@@ -49,7 +49,9 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
-def train(model: PreTrainedModel, rows: TokenRows, output: Path, settings: LoopSettings, *, pad_id: int) -> list[dict[str, float]]:
+def train(
+    model: PreTrainedModel, rows: TokenRows, output: Path, settings: LoopSettings, *, pad_id: int
+) -> list[dict[str, float]]:
     """Train `model` in place, checkpoints under `output`; picks up the last checkpoint there is. Returns the log of losses."""
     arguments = TrainingArguments(
         output_dir=str(output),

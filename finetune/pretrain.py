@@ -57,7 +57,9 @@ def model_config(vocabulary_size: int, eos_id: int, pad_id: int) -> Qwen3Config:
     )
 
 
-def synthetic_rows(vocabulary: TagVocabulary, domains: Path, *, count: int, seed: int, split: str = "train") -> Iterator[TrainingRow]:
+def synthetic_rows(
+    vocabulary: TagVocabulary, domains: Path, *, count: int, seed: int, split: str = "train"
+) -> Iterator[TrainingRow]:
     """`count` synthetic rows, the languages in turn."""
     synthesizer = Synthesizer(vocabulary, read_domains(domains), split=split, seed=seed)  # type: ignore[arg-type]
     for index in range(count):
@@ -105,7 +107,9 @@ def main() -> None:
     if not cache.exists():
         rows = synthetic_rows(vocabulary, options.domains, count=options.examples, seed=options.seed)
         plain = (([], [*tokenizer.encode(text), tokenizer.eos_id]) for text in texts)
-        encoded = TokenRows.collect((pair for source in (map(encoder.encode, rows), plain) for pair in source), longest=LONGEST_ROW)
+        encoded = TokenRows.collect(
+            (pair for source in (map(encoder.encode, rows), plain) for pair in source), longest=LONGEST_ROW
+        )
         encoded.save(cache)
         log.info("%d rows of %d fit, %d tokens", len(encoded), options.examples + len(texts), encoded.offsets[-1])
     encoded = TokenRows.load(cache)

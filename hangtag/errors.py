@@ -1,20 +1,20 @@
 """The error tree: everything a caller of hangtag can handle. It knows no HTTP status and no exit code.
 
-    HangtagError
-    ├── InvalidInput            what a person or a program handed in is wrong: say what, where, what to do
-    │   ├── InvalidListing      empty, control characters, attributes without a name
-    │   │   └── ListingTooLong  more characters than a listing may have
-    │   ├── InvalidVocabulary   a broken line, two tags with one path, an unknown parent, a label no tokenizer writes
-    │   ├── InvalidHistory      an event without a type, a time without a zone
-    │   ├── InvalidRules        max below min, more tags than exist, a rule that leaves nothing
-    │   ├── InvalidData         a line of a data file that is no row, or a data set that is not what its name says
-    │   ├── UnknownLanguage     neither the vocabulary nor the prompt speaks it
-    │   └── InvalidPrompt       a template with an unknown variable, or none for the language
-    ├── InvalidBundle           a bundle that is incomplete, altered, or made for another version
-    ├── InvalidAnswer           token ids that are no answer: a bug of the decoder, never repaired
-    ├── InvalidSettings         a setting that is unknown or has no meaning
-    ├── EngineError             the engine failed: out of memory, a model that can't be read
-    └── Cancelled               the caller went away before the answer was ready
+HangtagError
+├── InvalidInput            what a person or a program handed in is wrong: say what, where, what to do
+│   ├── InvalidListing      empty, control characters, attributes without a name
+│   │   └── ListingTooLong  more characters than a listing may have
+│   ├── InvalidVocabulary   a broken line, two tags with one path, an unknown parent, a label no tokenizer writes
+│   ├── InvalidHistory      an event without a type, a time without a zone
+│   ├── InvalidRules        max below min, more tags than exist, a rule that leaves nothing
+│   ├── InvalidData         a line of a data file that is no row, or a data set that is not what its name says
+│   ├── UnknownLanguage     neither the vocabulary nor the prompt speaks it
+│   └── InvalidPrompt       a template with an unknown variable, or none for the language
+├── InvalidBundle           a bundle that is incomplete, altered, or made for another version
+├── InvalidAnswer           token ids that are no answer: a bug of the decoder, never repaired
+├── InvalidSettings         a setting that is unknown or has no meaning
+├── EngineError             the engine failed: out of memory, a model that can't be read
+└── Cancelled               the caller went away before the answer was ready
 """
 
 from __future__ import annotations

@@ -19,8 +19,14 @@ OPEN_QUOTE, CLOSE_QUOTE = "“", "”"
 FORBIDDEN = (b"](", b"://", b"www.")
 FORBIDDEN_BYTES = frozenset([*range(0x20), 0x7F, ord("<"), ord('"')])
 FORBIDDEN_CHARACTERS = frozenset(
-    [CLOSE_QUOTE, *"„‟″＂«»「」『』〝〞", *map(chr, range(0x80, 0xA0)), *"\u2028\u2029\ufeff"]
-    + [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
+    [
+        CLOSE_QUOTE,
+        *"„‟″＂«»「」『』〝〞",
+        *"\u2028\u2029\ufeff",
+        *map(chr, range(0x80, 0xA0)),
+        *map(chr, range(0x202A, 0x202F)),
+        *map(chr, range(0x2066, 0x206A)),
+    ]
 )
 _SPECIAL = {OPEN_QUOTE.encode(), *(character.encode() for character in FORBIDDEN_CHARACTERS)}
 _SPECIAL_PREFIXES = {special[:length] for special in _SPECIAL for length in range(1, len(special))}

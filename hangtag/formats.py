@@ -77,7 +77,9 @@ def _read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise InvalidVocabulary(f"{path}: line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8") from error
+        raise InvalidVocabulary(
+            f"{path}: line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8"
+        ) from error
 
 
 def _read_list(text: str, source: str) -> Iterator[Row]:
@@ -116,7 +118,7 @@ def _checked_header(header: list[str], source: str) -> list[str]:
             )
     if len(set(header)) != len(header):
         raise InvalidVocabulary(f"{source}: line 1: a column stands twice in {header}")
-    if not any(column == "label" or column not in _FIELDS and not column.startswith("aliases_") for column in header):
+    if not any(column == "label" or (column not in _FIELDS and not column.startswith("aliases_")) for column in header):
         raise InvalidVocabulary(f"{source}: line 1: no column has labels; name one `label` or after a language (en, zh)")
     return header
 

@@ -51,7 +51,9 @@ class InterestProfile:
         for event in events:
             hours = (now - event.at).total_seconds() / 3600
             if hours < 0:
-                raise InvalidHistory(f"the event at {event.at.isoformat()} lies in the future; the time is {now.isoformat()}", field="at")
+                raise InvalidHistory(
+                    f"the event at {event.at.isoformat()} lies in the future; the time is {now.isoformat()}", field="at"
+                )
             for tag_id in event.tags:
                 if tag_id not in vocabulary:
                     raise InvalidHistory(f"the event at {event.at.isoformat()} names the unknown tag {tag_id!r}", field="tags")

@@ -113,4 +113,3 @@ class QuotableText:
                 broken.add(found + len(pattern) - 1)
                 found = lowered.find(pattern, found + 1)
         return frozenset(broken)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 
 SPACE = " "
 _ALLOWED_CONTROLS = {"\n", "\t", "\r"}
@@ -41,10 +42,21 @@ def is_han(character: str) -> bool:
 
 
 def detect_language(text: str) -> str:
-    """"zh" or "en", by whether ideographs outnumber a fifth of the words: a Chinese title may carry English model names."""
+    """ "zh" or "en", by whether ideographs outnumber a fifth of the words: a Chinese title may carry English model names."""
     han = sum(map(is_han, text))
     words = sum(1 for word in text.split() if any(c.isalpha() and not is_han(c) for c in word))
     return "zh" if han > 0 and han * 5 >= words else "en"
+
+
+def match_language(wanted: str, available: Collection[str]) -> str | None:
+    """The available language for `wanted`, or None: BCP 47 subtags are dropped from the end until one fits (RFC 4647,
+    lookup), so that "en-GB" is served by "en"."""
+    subtags = wanted.lower().replace("_", "-").split("-")
+    by_lower = {language.lower(): language for language in available}
+    for length in range(len(subtags), 0, -1):
+        if (found := by_lower.get("-".join(subtags[:length]))) is not None:
+            return found
+    return None
 
 
 def _joins(character: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from hangtag.errors import InvalidVocabulary, UnknownLanguage
-from hangtag.text import first_control, fold, normalise
+from hangtag.text import first_control, fold, match_language, normalise
 
 ANY_LANGUAGE = "und"
 """BCP 47's "undetermined": labels of a plain list, written whatever language the answer is in."""
@@ -85,13 +85,13 @@ class TagVocabulary:
 
     def speaks(self, language: str) -> bool:
         """Whether answers can be written in `language`: some tag has a label in it, or labels are undetermined."""
-        return language in self.languages or ANY_LANGUAGE in self.languages
+        return match_language(language, self.languages) is not None or ANY_LANGUAGE in self.languages
 
     def written(self, language: str) -> tuple[str, ...]:
         """What stands in an answer for each tag, all different: the label, or the shortest path that is unique
         ("Shirts > Linen") where labels are equal. Raises `UnknownLanguage`."""
-        if language in self._written:
-            return self._written[language]
+        if (match := match_language(language, self._written)) is not None:
+            return self._written[match]
         if ANY_LANGUAGE in self._written:
             return self._written[ANY_LANGUAGE]
         raise UnknownLanguage(
@@ -165,12 +165,14 @@ class TagVocabulary:
         path, seen = [position], {position}
         while (parent := self.tags[path[-1]].parent) is not None:
             if parent not in self._index:
-                raise InvalidVocabulary(
-                    f"{self.name}: {self._places[path[-1]]}: the parent {parent!r} does not exist; add it or leave the parent empty"
-                )
+                place = self._places[path[-1]]
+                message = f"{self.name}: {place}: the parent {parent!r} does not exist; add it or leave the parent empty"
+                raise InvalidVocabulary(message)
             above = self._index[parent]
             if above in seen:
-                raise InvalidVocabulary(f"{self.name}: {self._places[position]}: the parents of {self.tags[position].id!r} go in a circle")
+                raise InvalidVocabulary(
+                    f"{self.name}: {self._places[position]}: the parents of {self.tags[position].id!r} go in a circle"
+                )
             path.append(above)
             seen.add(above)
         return path

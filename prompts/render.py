@@ -85,7 +85,9 @@ class PromptTemplate:
             tree = environment.parse(self.source, self.name)
             for block in tree.find_all(nodes.Block):
                 if block.name not in ROLES:
-                    raise InvalidPrompt(f"{self.name}: line {block.lineno}: the block {block.name!r} is no role; use {', '.join(ROLES)}")
+                    raise InvalidPrompt(
+                        f"{self.name}: line {block.lineno}: the block {block.name!r} is no role; use {', '.join(ROLES)}"
+                    )
             return environment.from_string(tree)
         except TemplateError as error:
             raise InvalidPrompt(f"{self.name}: line {getattr(error, 'lineno', '?')}: {error}") from error

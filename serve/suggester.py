@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from hangtag.answer import AnswerCodec
 from hangtag.bundle import Bundle
 from hangtag.constraint import AnswerRules
-from hangtag.errors import InvalidListing, UnknownLanguage
+from hangtag.errors import InvalidListing, InvalidRules, UnknownLanguage
 from hangtag.explanation import ExplanationGrammar
 from hangtag.history import InterestProfile
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
 from hangtag.suggestion import Suggestion, TagSuggestion
-from hangtag.text import sentence_ends
+from hangtag.text import match_language, sentence_ends
 from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
@@ -25,6 +25,8 @@ from serve.engines.engine import Engine, Generation, GenerationRequest, most_tok
 from serve.tokenizer import HuggingFaceTokenizer
 
 DEFAULT_MAX_TAGS = 5
+LEAST_PROMPT_TOKENS = 64
+"""Room that the longest possible answer has to leave for instruction and listing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +97,19 @@ class Suggester:
         return self._codecs[language]
 
     def _language(self, listing: Listing) -> str:
-        language = listing.resolved_language()
-        if language not in self.bundle.languages:
-            raise UnknownLanguage(
-                f"the model {self.bundle.model!r} does not answer in {language!r}; use one of: {', '.join(self.bundle.languages)}",
-                field="language",
-            )
+        wanted = listing.resolved_language()
+        language = match_language(wanted, self.bundle.languages)
+        if language is None:
+            known = ", ".join(self.bundle.languages)
+            raise UnknownLanguage(f"{self.bundle.model} does not answer in {wanted!r}; use one of: {known}", field="language")
         return language
 
     def _rules(self, request: SuggestionRequest) -> AnswerRules:
-        most = request.max_tags if request.max_tags is not None else max(min(DEFAULT_MAX_TAGS, len(self.vocabulary)), request.min_tags)
+        most = (
+            request.max_tags
+            if request.max_tags is not None
+            else max(min(DEFAULT_MAX_TAGS, len(self.vocabulary)), request.min_tags)
+        )
         rules = AnswerRules(min_tags=request.min_tags, max_tags=most, explain=request.explain)
         rules.check_against(len(self.vocabulary))
         return rules
@@ -131,6 +136,12 @@ class Suggester:
             return self._tokenizer.conversation(self._template.render(values))
 
         room = self.bundle.context - most_tokens(codec, rules)
+        if room < LEAST_PROMPT_TOKENS:
+            raise InvalidRules(
+                f"{rules.max_tags} tags of this vocabulary may leave too little of the model's context of {self.bundle.context}"
+                " tokens for the listing; ask for fewer tags",
+                field="max_tags",
+            )
         listing = cut_listing(request.listing, lambda shorter: len(ids(shorter)) <= room)
         return listing, ids(listing)
 
@@ -160,7 +171,9 @@ def cut_listing(listing: Listing, fits: Callable[[Listing], bool]) -> Listing:
         else:
             high = middle
     if low == 0:
-        raise InvalidListing("not even the first sentence of the listing fits the model's context; send a shorter one", field="title")
+        raise InvalidListing(
+            "not even the first sentence of the listing fits the model's context; send a shorter one", field="title"
+        )
     return versions[low - 1]
 
 

@@ -37,7 +37,9 @@ class HuggingFaceTokenizer:
         self._plain = tokenizers.Tokenizer.from_str(self._parsing.to_str())
         self._plain.encode_special_tokens = True
         if "ByteLevel" not in str(self._plain.decoder):
-            raise EngineError("the model's tokenizer is not byte-level; explanations could not be kept within UTF-8 and the listing")
+            raise EngineError(
+                "the model's tokenizer is not byte-level; explanations could not be kept within UTF-8 and the listing"
+            )
         self._special = set(self._plain.get_added_tokens_decoder())
 
     @classmethod

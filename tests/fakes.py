@@ -18,7 +18,9 @@ class WordTokenizer:
     """Greedy longest match over `words`, single bytes below them: any text can be written, and words join as they like."""
 
     def __init__(self, words: Sequence[str] = ()) -> None:
-        self._written = [bytes([byte]) for byte in range(256)] + [word.encode() for word in dict.fromkeys(words) if len(word.encode()) > 1]
+        self._written = [bytes([byte]) for byte in range(256)] + [
+            word.encode() for word in dict.fromkeys(words) if len(word.encode()) > 1
+        ]
         self._ids = {text: token for token, text in enumerate(self._written)}
         self._longest = max(map(len, self._written))
 
@@ -64,7 +66,9 @@ def constraint_of(
     codec: AnswerCodec, rules: AnswerRules | None = None, *, listing: Sequence[str] = (), prior: TagPrior | None = None
 ) -> AnswerConstraint:
     """A constraint over what may be quoted from `listing`."""
-    return AnswerConstraint(codec, rules or AnswerRules(max_tags=min(5, len(codec.vocabulary))), QuotableText(listing, codec.grammar), prior)
+    return AnswerConstraint(
+        codec, rules or AnswerRules(max_tags=min(5, len(codec.vocabulary))), QuotableText(listing, codec.grammar), prior
+    )
 
 
 def random_answer(constraint: AnswerConstraint, chance: random.Random) -> list[int]:

@@ -5,6 +5,7 @@ HTTP.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import nlargest
 from typing import Protocol
 
 from hangtag.answer import AnswerCodec
@@ -46,5 +47,5 @@ class Engine(Protocol):
 
 def most_tokens(codec: AnswerCodec, rules: AnswerRules) -> int:
     """The most tokens that an answer within the rules can have."""
-    longest_tag = max(map(len, codec.tag_ids)) + 1
-    return rules.max_tags * longest_tag + 2 + (rules.max_explanation_tokens if rules.explain else 0)
+    longest = nlargest(rules.max_tags, map(len, codec.tag_ids))
+    return sum(longest) + rules.max_tags + 2 + (rules.max_explanation_tokens if rules.explain else 0)

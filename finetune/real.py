@@ -1,0 +1,70 @@
+"""Rows of public data sets as training rows for a vocabulary that is not theirs: tags that it has by label or alias, and a reason
+that quotes where the listing says so. It knows no model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from eval.rows import Row
+from finetune.rows import TrainingRow
+from hangtag.listing import Listing
+from hangtag.text import is_han, is_word_boundary
+from hangtag.vocabulary import TagVocabulary
+
+MOST_TAGS, MOST_QUOTES = 5, 3
+FRAMES = {"en": ("It says {}.", "The listing mentions {}."), "zh": ("写到{}。", "文中提到{}。")}
+WITHOUT_QUOTES = {"en": "It fits the listing as a whole.", "zh": "根据整体内容判断。"}
+_ATTRIBUTE = re.compile(r"^[^:]{1,40}: (?=\S)")
+
+
+def training_rows(rows: Iterable[Row], vocabulary: TagVocabulary) -> Iterator[TrainingRow]:
+    """The rows that have at least one tag in `vocabulary`; tags that mean several of its tags are left out, and so are those
+    past MOST_TAGS: first those that the listing says, in the order in which it says them."""
+    for row in rows:
+        language = row.listing.resolved_language()
+        if language not in FRAMES:
+            continue
+        meant = (vocabulary.find(_ATTRIBUTE.sub("", label)) for label in row.tags)
+        tags = list(dict.fromkeys(found[0] for found in meant if len(found) == 1))
+        if not tags:
+            continue
+        spans = {tag: span for tag in tags if (span := carrying_span(row.listing, vocabulary.tags[tag].wordings(language)))}
+        text = "\n".join(row.listing.quotable())
+        tags = sorted(tags, key=lambda tag: text.find(spans[tag]) if tag in spans else len(text))[:MOST_TAGS]
+        quotes = [spans[tag] for tag in tags if tag in spans][:MOST_QUOTES]
+        listing = Listing(row.listing.title, row.listing.description, row.listing.attributes, language)
+        yield TrainingRow(listing, (), tuple(vocabulary.tags[tag].id for tag in tags), explanation(quotes, language, len(text)))
+
+
+def explanation(quotes: list[str], language: str, choice: int) -> str:
+    """A reason that quotes `quotes`; `choice` picks among the frames."""
+    if not quotes:
+        return WITHOUT_QUOTES[language]
+    marked = [f"“{quote}”" for quote in quotes]
+    joined = "".join(marked) if language == "zh" else " and ".join(filter(None, [", ".join(marked[:-1]), marked[-1]]))
+    return FRAMES[language][choice % 2].format(joined)
+
+
+def carrying_span(listing: Listing, wordings: Iterable[str]) -> str:
+    """The first place of the listing, as it is written, where the longest of the wordings stands as whole words, case
+    folded; "" if none does."""
+    for wording in sorted(wordings, key=len, reverse=True):
+        for line in listing.quotable():
+            folded = line.lower()
+            if len(folded) != len(line):
+                continue
+            start = folded.find(wording.lower())
+            while start >= 0:
+                end = start + len(wording)
+                long_enough = len(wording) > 1 or not is_han(wording)
+                if (
+                    long_enough
+                    and is_word_boundary(line, start)
+                    and is_word_boundary(line, end)
+                    and not set(line[start:end]) & set('“”<"')
+                ):
+                    return line[start:end]
+                start = folded.find(wording.lower(), start + 1)
+    return ""

@@ -1,0 +1,40 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from hangtag.errors import InvalidHistory
+from hangtag.history import Event, InterestProfile
+from tests.fakes import vocabulary_of
+
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
+VOCABULARY = vocabulary_of("Bluetooth", "Wired", "Red")
+
+
+def event(type, hours, *tags):
+    return Event(type, NOW - timedelta(hours=hours), tags)
+
+
+def test_recent_and_strong_events_count_more():
+    profile = InterestProfile.from_events([event("purchase", 100, "Wired"), event("view", 1, "Bluetooth")], VOCABULARY, now=NOW)
+    assert profile.weights == pytest.approx({1: 4 * 100**-0.5, 0: 1.0})
+    assert profile.summary(VOCABULARY, "en") == ["Bluetooth", "Wired"]
+
+
+def test_negative_events_count_against_and_are_not_summed_up():
+    profile = InterestProfile.from_events([event("dislike", 1, "Red")], VOCABULARY, now=NOW)
+    assert profile.summary(VOCABULARY, "en") == []
+    assert profile.prior().weights[2] < 0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: event("wave", 1), "unknown event type 'wave'"),
+        (lambda: Event("view", datetime(2026, 1, 1)), "no zone"),
+        (lambda: InterestProfile.from_events([event("view", -2)], VOCABULARY, now=NOW), "future"),
+        (lambda: InterestProfile.from_events([event("view", 2, "Blue")], VOCABULARY, now=NOW), "unknown tag 'Blue'"),
+    ],
+)
+def test_what_is_refused(make, message):
+    with pytest.raises(InvalidHistory, match=message):
+        make()

@@ -1,0 +1,17 @@
+import math
+
+import pytest
+
+from hangtag.errors import InvalidRules
+from hangtag.prior import TagPrior
+
+
+def test_evidence_adds_up():
+    prior = TagPrior({1: 2.0, 2: 1.0}) + TagPrior({2: 3.0, 5: -1.0}).scaled(2)
+    assert prior.weights == {1: 2.0, 2: 7.0, 5: -2.0}
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf])
+def test_weights_are_finite(weight):
+    with pytest.raises(InvalidRules, match="finite"):
+        TagPrior({1: weight})

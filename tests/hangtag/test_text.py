@@ -1,0 +1,36 @@
+import pytest
+
+from hangtag.text import detect_language, first_control, fold, is_word_boundary, normalise, sentence_ends
+
+
+def test_normalise_folds_widths_and_white_space_but_not_case():
+    assert normalise("  Ｌinen\u3000 shirt\n") == "Linen shirt"
+    assert fold("LINEN  Shirt") == "linen shirt"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("高品质蓝牙耳机，降噪效果显著", "zh"),
+        ("Sony WH-1000XM5 蓝牙耳机", "zh"),
+        ("Noise cancelling headphones", "en"),
+        ("A long English text about the one character 茶 and what it means to the people", "en"),
+        ("12345", "en"),
+    ],
+)
+def test_detect_language(text, language):
+    assert detect_language(text) == language
+
+
+@pytest.mark.parametrize(("text", "offset"), [("a\x00b", 1), ("a\u202eb", 1), ("\ud800", 0), ("a\nb\tc", None), ("降噪🎧", None)])
+def test_first_control(text, offset):
+    assert first_control(text) == offset
+
+
+def test_words_end_where_letters_do_and_every_ideograph_is_a_word():
+    text = "ANC降噪 3.5mm"
+    assert [offset for offset in range(len(text) + 1) if is_word_boundary(text, offset)] == [0, 3, 4, 5, 6, 7, 8, 11]
+
+
+def test_sentence_ends_know_both_languages_and_decimal_points():
+    assert sentence_ends("It is 3.5 mm. Good! 很好。完") == [13, 19, 23, 24]
