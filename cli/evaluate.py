@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import BundleOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, VocabularyOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ def run(
     out: OutOption,
     vocabulary: VocabularyOption = None,
     bundle: BundleOption = None,
+    encoder: EncoderOption = None,
     k: Annotated[int, typer.Option("--k", min=1, max=50, help="Tags asked for, and the k of the metrics.")] = 5,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
 ) -> None:
@@ -44,7 +45,7 @@ def run(
     rows = read_rows(test)[:limit]
     if not rows:
         raise InvalidData(f"{test}: the file has no rows")
-    settings = read_settings(bundle=bundle, vocabulary=vocabulary)
+    settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder)
     out.mkdir(parents=True, exist_ok=True)
     asyncio.run(_run(settings, rows, test, out, k))
 

@@ -16,3 +16,11 @@ VocabularyOption = Annotated[
         "--vocabulary", metavar="FILE", help="Your tags: .csv, .tsv, .jsonl or .txt (else $HANGTAG_VOCABULARY or the bundle's)."
     ),
 ]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="MODEL",
+        help="A sentence-transformers model for candidate tags: hub id or directory (extra semantic).",
+    ),
+]

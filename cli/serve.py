@@ -6,19 +6,20 @@ from typing import Annotated
 
 import typer
 
-from cli.options import BundleOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, VocabularyOption
 
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (else $HANGTAG_HOST, else 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (else $HANGTAG_PORT, else 8000).")] = None,
     bundle: BundleOption = None,
+    encoder: EncoderOption = None,
     vocabulary: VocabularyOption = None,
 ) -> None:
     """Serve the HTTP API: POST /v1/suggestions, and its documentation at /docs."""
     from serve.settings import read_settings
 
-    settings = read_settings(host=host, port=port, bundle=bundle, vocabulary=vocabulary)
+    settings = read_settings(host=host, port=port, bundle=bundle, vocabulary=vocabulary, encoder=encoder)
 
     import logging
 

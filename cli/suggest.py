@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.options import BundleOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, VocabularyOption
 
 if TYPE_CHECKING:
     from hangtag.suggestion import Suggestion
@@ -28,6 +28,7 @@ def suggest(
     history: Annotated[Path | None, typer.Option(metavar="FILE", help="What the user did: JSONL with type, at, tags.")] = None,
     vocabulary: VocabularyOption = None,
     bundle: BundleOption = None,
+    encoder: EncoderOption = None,
     format: Annotated[Literal["text", "json"], typer.Option(help="For people or for programs.")] = "text",
 ) -> None:
     """Suggest tags for a listing, and say why.
@@ -45,7 +46,7 @@ def suggest(
     listing = Listing(
         title=text or title or "", description=description, attributes=tuple(map(_pair, attribute or ())), language=language
     )
-    settings = read_settings(bundle=bundle, vocabulary=vocabulary)
+    settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder)
 
     from serve.suggester import SuggestionRequest
 

@@ -34,6 +34,7 @@ class QuotableText:
     """
 
     def __init__(self, lines: Sequence[str], grammar: ExplanationGrammar) -> None:
+        self.lines = tuple(lines)
         self._text = "\n".join(lines)
         self._data = self._text.encode()
         self._grammar = grammar

@@ -11,18 +11,21 @@ from hangtag.errors import EngineError, UnknownLanguage
 from hangtag.formats import read_vocabulary
 from serve.candidates import Candidates
 from serve.engines.local import LocalEngine
+from serve.semantic import SentenceTransformerEncoder
 from serve.suggester import Suggester
 from serve.tokenizer import HuggingFaceTokenizer
 
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "config.json")
 
 
-def assemble(directory: Path, vocabulary: Path | None = None) -> Suggester:
+def assemble(directory: Path, vocabulary: Path | None = None, *, encoder: str | None = None) -> Suggester:
     """The suggester of the bundle in `directory` with the local engine, over the tags of a file (None: the bundle's own).
+    `encoder` is a sentence-transformers model for candidate tags; the bundle's vocabulary is their thesaurus.
     Close its engine in the end. Raises `InvalidBundle`, `InvalidVocabulary`, `UnknownLanguage`, `InvalidPrompt`,
     `EngineError`; what is cheap to check is checked before weights are read."""
     bundle = Bundle.load(directory)
-    tags = bundle.vocabulary() if vocabulary is None else read_vocabulary(vocabulary)
+    own = bundle.vocabulary()
+    tags = own if vocabulary is None else read_vocabulary(vocabulary)
     if not any(map(tags.speaks, bundle.languages)):
         raise UnknownLanguage(
             f"the vocabulary {tags.name!r} has labels in {', '.join(tags.languages)}; the model {bundle.model!r} answers in"
@@ -30,7 +33,9 @@ def assemble(directory: Path, vocabulary: Path | None = None) -> Suggester:
             field="vocabulary",
         )
     tokenizer = HuggingFaceTokenizer.load(bundle.base or _downloaded(bundle))
-    return Suggester(bundle, tags, tokenizer, LocalEngine.load(bundle, tokenizer), Candidates(tags))
+    meanings = SentenceTransformerEncoder(encoder) if encoder is not None else None
+    candidates = Candidates(tags, encoder=meanings, thesaurus=own)
+    return Suggester(bundle, tags, tokenizer, LocalEngine.load(bundle, tokenizer), candidates)
 
 
 def _downloaded(bundle: Bundle) -> Path:

@@ -83,7 +83,7 @@ def test_a_limit_and_other_tags_than_the_bundles(rows_file: Path, tmp_path: Path
     [
         ([], "the file has no rows"),
         ([{"id": "7", "title": "a", "tags": ["Silk"]}], "row '7': the vocabulary 'tiny' has no tag 'Silk'"),
-        ([{"id": "7", "title": "a", "tags": ["Linen"], "language": "fr"}], "row '7': the model 'tiny@1' does not answer in 'fr'"),
+        ([{"id": "7", "title": "a", "tags": ["Linen"], "language": "fr"}], "row '7': tiny@1 does not answer in 'fr'"),
         ([{"id": "7", "title": "a"}], "line 1: "),
     ],
 )

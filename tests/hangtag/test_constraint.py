@@ -1,0 +1,205 @@
+import random
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hangtag.answer import Answer
+from hangtag.constraint import AnswerRules, Phase, State
+from hangtag.errors import InvalidRules
+from hangtag.explanation import CLOSE_QUOTE, OPEN_QUOTE
+from hangtag.prior import TagPrior
+from tests.fakes import codec_of, constraint_of, random_answer, vocabulary_of
+
+PIECES = ["a", "b", "ab", "亚", "麻", " x", "🎧", "é"]
+WORDS = [
+    "ab",
+    "aba",
+    "亚麻",
+    " x x",
+    "ww",
+    "w.",
+    ":/",
+    "/w",
+    "](",
+    "“",
+    "”",
+    "” and “",
+    "the ",
+    "\n\n",
+    "b\n",
+    "a“",
+    "st",
+    "\ufffd",
+]
+LABELS = st.lists(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map(lambda p: " ".join("".join(p).split())), min_size=1, max_size=12
+)
+LISTINGS = st.lists(st.text(alphabet="ab x亚麻🎧“”<w.:/](é\t", max_size=40), max_size=3)
+QUOTATION = re.compile(f"{OPEN_QUOTE}([^{CLOSE_QUOTE}]*){CLOSE_QUOTE}")
+
+
+@st.composite
+def cases(draw):
+    labels = list(dict.fromkeys(label for label in draw(LABELS) if label)) or ["a"]
+    codec = codec_of(vocabulary_of(*labels), draw(st.lists(st.sampled_from(WORDS), unique=True)))
+    least = draw(st.integers(0, len(labels)))
+    rules = AnswerRules(
+        min_tags=least,
+        max_tags=draw(st.integers(max(1, least), len(labels))),
+        explain=draw(st.booleans()),
+        max_explanation_tokens=draw(st.sampled_from([2, 3, 5, 9, 40])),
+    )
+    weights = draw(st.dictionaries(st.integers(0, len(labels) - 1), st.floats(-9, 9), max_size=4))
+    return constraint_of(codec, rules, listing=draw(LISTINGS), prior=TagPrior(weights))
+
+
+@settings(max_examples=400, deadline=None)
+@given(cases(), st.integers())
+def test_whatever_the_model_wants_the_answer_keeps_to_the_rules(constraint, seed):
+    ids = random_answer(constraint, random.Random(seed))
+    answer = constraint.codec.read(ids)  # raises on a repeated tag and on anything outside the vocabulary
+    rules = constraint.rules
+    assert rules.min_tags <= len(answer.tags) <= rules.max_tags
+    assert len(ids) <= sum(len(constraint.codec.tag_ids[tag]) + 1 for tag in answer.tags) + 2 + rules.max_explanation_tokens
+    assert bool(answer.explanation) == rules.explain
+    assert not re.search(r"[\x00-\x1f\x7f<]|\]\(|://|www\.", answer.explanation, re.IGNORECASE)
+    quotes = QUOTATION.findall(answer.explanation)
+    assert all(any(quote in line for line in constraint.quotable.lines) for quote in quotes)
+    assert OPEN_QUOTE not in QUOTATION.sub("", answer.explanation)
+    assert CLOSE_QUOTE not in QUOTATION.sub("", answer.explanation)
+    assert constraint.codec.write(Answer(answer.tags, ""))[:-1] == ids[: len(constraint.codec.write(Answer(answer.tags, ""))) - 1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases(), st.randoms(use_true_random=False))
+def test_the_biases_along_a_path_add_up_to_the_weight_of_its_tag(constraint, chance):
+    state, total = State(), 0.0
+    while state.phase is Phase.TAGS:
+        allowed = constraint.allowed(state)
+        choice = chance.randrange(len(allowed.tokens))
+        following = constraint.advance(state, int(allowed.tokens[choice]))
+        total += float(allowed.bias[choice])
+        if len(following.used) > len(state.used):
+            tag = int(constraint.codec.trie.leaf_tag[following.used[-1]])
+            assert total == pytest.approx(constraint.weight(tag), abs=1e-4)
+            total = 0.0
+        state = following
+
+
+@given(cases(), st.integers())
+def test_replay_leads_to_the_same_state(constraint, seed):
+    ids = random_answer(constraint, random.Random(seed))
+    assert constraint.replay(ids).phase is Phase.DONE
+
+
+def tokens(constraint, state):
+    return {
+        constraint.codec.tokenizer.token_bytes(int(token)).decode(errors="replace") for token in constraint.allowed(state).tokens
+    }
+
+
+def test_a_tag_that_is_used_closes_its_branch():
+    codec = codec_of(vocabulary_of("linen", "linen shirt", "cotton"), ["linen", " shirt", "cotton"])
+    constraint = constraint_of(codec, AnswerRules(min_tags=3, max_tags=3))
+    assert tokens(constraint, State()) == {"linen", "cotton"}
+    state = constraint.replay(codec.tokenizer.encode("linen"))
+    assert tokens(constraint, state) == {"\n", " shirt"}
+    state = constraint.replay([*codec.tokenizer.encode("linen\n"), *codec.tokenizer.encode("linen")])
+    assert tokens(constraint, state) == {" shirt"}
+    state = constraint.replay(codec.tokenizer.encode("linen\nlinen shirt\n"))
+    assert tokens(constraint, state) == {"cotton"}
+
+
+def test_the_prior_looks_ahead():
+    codec = codec_of(vocabulary_of("linen", "linen shirt", "cotton"), ["linen", " shirt", "cotton"])
+    constraint = constraint_of(codec, prior=TagPrior({1: 3.0, 2: 1.0}), rules=AnswerRules(max_tags=3))
+    first = constraint.allowed(State())
+    by_text = {codec.tokenizer.token_bytes(int(t)).decode(): float(b) for t, b in zip(first.tokens, first.bias, strict=True)}
+    assert by_text == {"linen": 3.0, "cotton": 1.0}
+    second = constraint.allowed(constraint.replay(codec.tokenizer.encode("linen")))
+    by_text = {codec.tokenizer.token_bytes(int(t)).decode(): float(b) for t, b in zip(second.tokens, second.bias, strict=True)}
+    assert by_text == {"\n": -3.0, " shirt": 0.0}
+
+
+def quotable(text, listing):
+    """Whether a quotation of exactly `text` can be written."""
+    codec = codec_of(vocabulary_of("a"), [OPEN_QUOTE, CLOSE_QUOTE])
+    constraint = constraint_of(codec, listing=listing)
+    state = State()
+    for token in codec.write(Answer((0,), f"x{OPEN_QUOTE}{text}{CLOSE_QUOTE}")):
+        if token not in constraint.allowed(state).tokens:
+            return False
+        state = constraint.advance(state, token)
+    return state.phase is Phase.DONE
+
+
+@pytest.mark.parametrize(
+    ("text", "possible"),
+    [
+        ("soft linen", True),
+        ("linen", True),
+        ("line", False),
+        ("inen", False),
+        ("Linen", False),
+        ("linen shirt", False),  # across lines
+        ("", False),
+        (" linen", False),
+        ("降噪", True),
+        ("噪效", True),
+        ("é", True),
+        ("http", True),
+        ("http://a", False),
+        ("<xb", False),
+        ("xb", True),
+        ("x.com", False),
+    ],
+)
+def test_what_can_be_quoted(text, possible):
+    assert quotable(text, ["soft linen", "shirt 降噪效果 é http://a.b", "<xb>", "www.x.comb"]) is possible
+
+
+def test_without_a_listing_nothing_can_be_quoted():
+    constraint = constraint_of(codec_of(vocabulary_of("a"), [OPEN_QUOTE, CLOSE_QUOTE]))
+    state = constraint.replay(constraint.codec.tokenizer.encode("a\n\nx"))
+    assert OPEN_QUOTE not in tokens(constraint, state)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x07", "<b", "x](", "http:/", "http://", "WwW.", '"', "»", "a  b", " a", "\u202e", "\x85", "a\n"]
+)
+def test_what_an_explanation_cannot_contain(text):
+    codec = codec_of(vocabulary_of("a"))
+    constraint = constraint_of(codec)
+    state = constraint.replay(codec.tokenizer.encode("a\n\n"))
+    allowed = True
+    for token in codec.tokenizer.encode(text):
+        allowed = token in constraint.allowed(state).tokens
+        if not allowed:
+            break
+        state = constraint.advance(state, token)
+    assert allowed is (text == "http:/")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_tags": 3, "max_tags": 2}, r"max_tags \(2\) is below min_tags \(3\)"),
+        ({"min_tags": -1}, "negative"),
+        ({"max_tags": 51}, "between 1 and 50"),
+        ({"max_tags": 0, "min_tags": 0}, "between 1 and 50"),
+        ({"max_explanation_tokens": 1}, "between 2 and 256"),
+    ],
+)
+def test_rules_that_contradict_themselves(options, message):
+    with pytest.raises(InvalidRules, match=message):
+        AnswerRules(**options)
+
+
+def test_more_tags_than_there_are():
+    codec = codec_of(vocabulary_of("a", "b"))
+    with pytest.raises(InvalidRules, match="min_tags is 3, but the vocabulary has only 2 tags"):
+        constraint_of(codec, AnswerRules(min_tags=3, max_tags=3))
+    with pytest.raises(InvalidRules, match="the prior names tag 2"):
+        constraint_of(codec, prior=TagPrior({2: 1.0}))
