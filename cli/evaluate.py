@@ -31,6 +31,12 @@ def run(
     bundle: BundleOption = None,
     encoder: EncoderOption = None,
     k: Annotated[int, typer.Option("--k", min=1, max=50, help="Tags asked for, and the k of the metrics.")] = 5,
+    known_tags: Annotated[
+        bool,
+        typer.Option(
+            "--known-tags", help="Leave out tags that the vocabulary lacks, and rows without any other; both are counted."
+        ),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
 ) -> None:
     """Suggest tags for every row and compare: report.json and predictions.jsonl.
@@ -47,19 +53,26 @@ def run(
         raise InvalidData(f"{test}: the file has no rows")
     settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder)
     out.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_run(settings, rows, test, out, k))
+    asyncio.run(_run(settings, rows, test, out, k, known_tags))
 
 
-async def _run(settings: Settings, rows: Sequence[Row], test: Path, out: Path, k: int) -> None:
+async def _run(settings: Settings, rows: Sequence[Row], test: Path, out: Path, k: int, known_tags: bool) -> None:
     import json
 
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from cli.console import load_suggester, messages, output, plain_table, print_table
-    from eval.run import append_prediction, make_questions, measure, predict, read_predictions
+    from eval.run import append_prediction, make_questions, measure, predict, read_predictions, with_known_tags
+    from hangtag.errors import InvalidData
 
     suggester = load_suggester(settings)
     try:
+        given = {"rows": len(rows), "labels": len({tag for row in rows for tag in row.tags})}
+        if known_tags:
+            rows = with_known_tags(rows, suggester.vocabulary)
+            if not rows:
+                raise InvalidData(f"{test}: no row has a tag of the vocabulary {suggester.vocabulary.name!r}")
+        used = {"rows": len(rows), "labels": len({tag for row in rows for tag in row.tags})}
         questions = make_questions(rows, suggester, k=k)
         file = out / "predictions.jsonl"
         known = read_predictions(file)
@@ -78,7 +91,8 @@ async def _run(settings: Settings, rows: Sequence[Row], test: Path, out: Path, k
         "model": suggester.bundle.model,
         "vocabulary": {"name": suggester.vocabulary.name, "hash": suggester.vocabulary.hash},
         "test": test.name,
-        "rows": len(answered),
+        "given": given,
+        "used": used,
         "k": k,
         "metrics": metrics,
     }
@@ -88,7 +102,10 @@ async def _run(settings: Settings, rows: Sequence[Row], test: Path, out: Path, k
         table.add_row(name, f"{value:.4f}")
     console = output()
     print_table(console, table)
-    console.print(f"{len(answered):,} rows; report and predictions are in {out}", soft_wrap=True)
+    if used != given:
+        left_out = f"{given['rows'] - used['rows']:,} rows and {given['labels'] - used['labels']:,} labels"
+        console.print(f"Left out, since the vocabulary lacks their tags: {left_out}", soft_wrap=True)
+    console.print(f"{used['rows']:,} rows with {used['labels']:,} labels; report and predictions are in {out}", soft_wrap=True)
 
 
 @app.command()

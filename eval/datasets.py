@@ -116,6 +116,10 @@ def _retail(row: dict[str, Any], key: str, notes: Counter[str]) -> list[_Source]
     return [_Source(row["id"], [row["category"], row["style"]], row["name"], row["description"], language="en")]
 
 
+def _retail_styles(row: dict[str, Any], key: str, notes: Counter[str]) -> list[_Source]:
+    return [_Source(row["id"], [row["style"]], row["name"], row["description"], language="en")]
+
+
 def _litemall(row: dict[str, Any], key: str, notes: Counter[str]) -> list[_Source]:
     attributes = tuple((pair["attribute"], pair["value"]) for pair in row["attributes"])
     return [_Source(row["id"], [row["category_path"][-1]], row["title"], row["brief"], attributes, "zh")]
@@ -188,6 +192,7 @@ def _implicitave(row: dict[str, Any], key: str, notes: Counter[str]) -> list[_So
 
 SETS: dict[str, tuple[str, Callable[[dict[str, Any], str, Counter[str]], list[_Source]]]] = {
     "retail_demo_store": ("retail_demo_store/products.jsonl.gz", _retail),
+    "retail_demo_store_styles": ("retail_demo_store/products.jsonl.gz", _retail_styles),
     "litemall_zh": ("litemall_zh/goods.jsonl.gz", _litemall),
     "oa_mine": ("extractgpt/oa-mine.train.jsonl.gz", _extractgpt),
     "ae_110k": ("extractgpt/ae-110k.train.jsonl.gz", _extractgpt),

@@ -8,13 +8,13 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eval.metrics import micro_f1, ndcg_at_k, precision_at_k, recall_at_k
 from eval.rows import Row
-from hangtag.errors import InvalidData, InvalidInput
+from hangtag.errors import InvalidData, InvalidInput, InvalidVocabulary
 from hangtag.history import Event, InterestProfile
 from hangtag.lookup import tag_named
 from hangtag.vocabulary import TagVocabulary
@@ -45,6 +45,21 @@ class Prediction:
     confidences: tuple[float, ...]
     explanation: str
     language: str
+
+
+def with_known_tags(rows: Iterable[Row], vocabulary: TagVocabulary) -> list[Row]:
+    """The rows with only those of their tags that the vocabulary has, by id, label, path or alias; rows without any are left
+    out. For measuring a model on labels that are not its own: say how many rows and tags are left."""
+
+    def known(tag: str) -> bool:
+        try:
+            tag_named(tag, vocabulary)
+        except InvalidVocabulary:
+            return False
+        return True
+
+    shortened = [(row, tuple(filter(known, row.tags))) for row in rows]
+    return [replace(row, tags=tags) for row, tags in shortened if tags]
 
 
 def make_questions(rows: Iterable[Row], suggester: Suggester, *, k: int) -> list[Question]:

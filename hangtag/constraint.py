@@ -69,8 +69,9 @@ class Phase(Enum):
 @dataclass(frozen=True, slots=True)
 class State:
     """Everything that decides what may come next. `used` are leaves of the trie; `text` is a state of the explanation's
-    automaton; `positions`, `closing` (bytes of the closing mark written so far) and `quoted` (whether anything is) belong to
-    an open quotation; `left` are the tokens left for the explanation, its end included."""
+    automaton; `positions`, `closing` (bytes of the closing mark written so far) and `span` (what is quoted so far) belong to
+    an open quotation; `spent` are byte positions of the listing that earlier quotations cover; `left` are the tokens left for
+    the explanation, its end included."""
 
     phase: Phase = Phase.TAGS
     node: int = ROOT
@@ -78,7 +79,8 @@ class State:
     text: int = START
     positions: frozenset[int] = frozenset()
     closing: int = 0
-    quoted: bool = False
+    span: bytes = b""
+    spent: frozenset[int] = frozenset()
     left: int = 0
 
 
@@ -93,7 +95,7 @@ class Allowed:
 class AnswerConstraint:
     """The state machine of one answer: start with `State()`, ask `allowed`, `advance` by the token that was chosen.
 
-    There is no dead end: in every state that `advance` can reach (DONE excepted) at least one token is allowed.
+    No place of the listing is quoted twice. There is no dead end: in every state that `advance` can reach (DONE excepted) at least one token is allowed.
     Over the tokens of a tag, its separator included, the prior's biases add up to exactly the tag's weight: each branch gets
     the best weight that can still be reached below it, less what the branches above it already got.
     """
@@ -110,8 +112,6 @@ class AnswerConstraint:
         by_leaf = sorted((int(codec.trie.tag_leaf[tag]), weight) for tag, weight in weights.items() if weight != 0)
         self._prior_leaves = [leaf for leaf, _ in by_leaf]
         self._prior_weights = [weight for _, weight in by_leaf]
-        self._needed = codec.grammar.tokens_left.copy()
-        self._needed[OPEN] = min(quotable.tokens_for_shortest + self._closing_tokens(0) + 1, UNREACHABLE)
 
     def allowed(self, state: State) -> Allowed:
         """The tokens that may follow `state`."""
@@ -137,7 +137,8 @@ class AnswerConstraint:
         text = int(self.codec.grammar.after[state.text, token])
         assert text != DEAD, f"token {token} is not allowed"
         if text == OPEN:
-            return replace(state, phase=Phase.QUOTE, positions=self.quotable.starts, closing=0, quoted=False, left=left)
+            starts = self.quotable.starts - state.spent
+            return replace(state, phase=Phase.QUOTE, positions=starts, closing=0, span=b"", left=left)
         return replace(state, text=text, left=left)
 
     def replay(self, tokens: Sequence[int]) -> State:
@@ -199,9 +200,10 @@ class AnswerConstraint:
     def _allowed_text(self, state: State) -> NDArray[np.int32]:
         grammar = self.codec.grammar
         tokens = grammar.tokens_from[state.text]
-        opening = grammar.opening[state.text] if self._needed[OPEN] < state.left else ()
-        if state.left <= int(grammar.tokens_left[grammar.tokens_left < UNREACHABLE].max()):
-            tokens = tokens[self._needed[grammar.after[state.text, tokens]] < state.left]
+        quotation = self.quotable.tokens_for_shortest(state.spent) + self._closing_tokens(0) + 1
+        opening = grammar.opening[state.text] if quotation < state.left else ()
+        if state.left <= grammar.longest_way_out:
+            tokens = tokens[grammar.tokens_left[grammar.after[state.text, tokens]] < state.left]
         end = [self.codec.eos_id] if grammar.may_end[state.text] else []
         return np.concatenate([tokens, np.array([*opening, *end], np.int32)])
 
@@ -230,11 +232,12 @@ class AnswerConstraint:
             closing = state.closing + len(written)
         assert positions or closing, f"token {token} continues no span of the listing"
         if closing == len(CLOSING):
-            return replace(state, phase=Phase.EXPLANATION, text=TEXT, positions=frozenset(), closing=0)
-        return replace(state, positions=positions, closing=closing, quoted=True)
+            spent = state.spent | self.quotable.places(state.span[: len(state.span) - state.closing])
+            return replace(state, phase=Phase.EXPLANATION, text=TEXT, positions=frozenset(), closing=0, span=b"", spent=spent)
+        return replace(state, positions=positions, closing=closing, span=state.span + written)
 
     def _may_close(self, state: State) -> bool:
-        return state.closing > 0 or (state.quoted and any(map(self.quotable.may_end, state.positions)))
+        return state.closing > 0 or (bool(state.span) and any(map(self.quotable.may_end, state.positions)))
 
     def _closing_tokens(self, written: int) -> int:
         """Tokens needed to write the closing mark from its byte `written` on."""

@@ -173,6 +173,11 @@ class ExplanationGrammar:
         return tuple(np.flatnonzero(row == OPEN).astype(np.int32) for row in self.after)
 
     @cached_property
+    def longest_way_out(self) -> int:
+        """The largest finite number in `tokens_left`: with more tokens than that left, none has to be refused."""
+        return int(self.tokens_left[self.tokens_left < UNREACHABLE].max())
+
+    @cached_property
     def tokens_by_bytes(self) -> dict[bytes, tuple[int, ...]]:
         """The tokens that write exactly these bytes."""
         found: dict[bytes, tuple[int, ...]] = {}

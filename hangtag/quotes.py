@@ -40,6 +40,7 @@ class QuotableText:
         self._grammar = grammar
         self._broken = self._breaks()
         self._matches: dict[int, dict[int, int]] = {}
+        self._shortest: dict[frozenset[int], int] = {}
 
     def matches(self, position: int) -> dict[int, int]:
         """Tokens that continue a span at byte `position`, with the position after each."""
@@ -58,10 +59,16 @@ class QuotableText:
         """Word starts from which the end of a word can be reached."""
         return frozenset(p for p in self._boundaries[0] if self._from_start(p) < UNREACHABLE)
 
-    @cached_property
-    def tokens_for_shortest(self) -> int:
-        """Tokens of the shortest span; UNREACHABLE if nothing can be quoted."""
-        return min(map(self._from_start, self.starts), default=UNREACHABLE)
+    def tokens_for_shortest(self, spent: frozenset[int] = frozenset()) -> int:
+        """Tokens of the shortest span that does not start at a byte in `spent`; UNREACHABLE if there is none."""
+        if spent not in self._shortest:
+            self._shortest[spent] = min(map(self._from_start, self.starts - spent), default=UNREACHABLE)
+        return self._shortest[spent]
+
+    def places(self, span: bytes) -> frozenset[int]:
+        """The byte positions that `span` covers, wherever a quotation of it could have begun."""
+        begins = (start for start in self.starts if self._data.startswith(span, start))
+        return frozenset(position for start in begins for position in range(start, start + len(span)))
 
     def may_end(self, position: int) -> bool:
         """Whether a span may end before byte `position`."""

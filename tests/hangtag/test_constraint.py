@@ -160,6 +160,19 @@ def test_what_can_be_quoted(text, possible):
     assert quotable(text, ["soft linen", "shirt 降噪效果 é http://a.b", "<xb>", "www.x.comb"]) is possible
 
 
+def test_no_place_is_quoted_twice():
+    codec = codec_of(vocabulary_of("a"), [OPEN_QUOTE, CLOSE_QUOTE, "soft", " linen", "linen"])
+    constraint = constraint_of(codec, listing=["soft linen", "soft"])
+    once = codec.write(Answer((0,), f"{OPEN_QUOTE}soft{CLOSE_QUOTE}"))[:-1]
+    state = constraint.replay([*once, *codec.tokenizer.encode(OPEN_QUOTE)])
+    assert tokens(constraint, state) == {"l", "linen"}
+    twice = codec.write(Answer((0,), f"{OPEN_QUOTE}soft linen{CLOSE_QUOTE}"))[:-1]
+    state = constraint.replay([*twice, *codec.tokenizer.encode(OPEN_QUOTE)])
+    assert tokens(constraint, state) == {"s", "soft"}  # the other place
+    both = codec.write(Answer((0,), f"{OPEN_QUOTE}soft{CLOSE_QUOTE}{OPEN_QUOTE}linen{CLOSE_QUOTE}"))[:-1]
+    assert OPEN_QUOTE not in tokens(constraint, constraint.replay(both))
+
+
 def test_without_a_listing_nothing_can_be_quoted():
     constraint = constraint_of(codec_of(vocabulary_of("a"), [OPEN_QUOTE, CLOSE_QUOTE]))
     state = constraint.replay(constraint.codec.tokenizer.encode("a\n\nx"))

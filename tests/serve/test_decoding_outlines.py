@@ -1,4 +1,4 @@
-"""The processor of the local engine under a model that wants everything alike. ANSWERS=100000 in the environment asks for more."""
+"""The local engine's processor under a model that wants everything alike; ANSWERS=100000 in the environment asks for more."""
 
 import os
 import random
