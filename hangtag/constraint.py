@@ -95,9 +95,9 @@ class Allowed:
 class AnswerConstraint:
     """The state machine of one answer: start with `State()`, ask `allowed`, `advance` by the token that was chosen.
 
-    No place of the listing is quoted twice. There is no dead end: in every state that `advance` can reach (DONE excepted) at least one token is allowed.
-    Over the tokens of a tag, its separator included, the prior's biases add up to exactly the tag's weight: each branch gets
-    the best weight that can still be reached below it, less what the branches above it already got.
+    No place of the listing is quoted twice. There is no dead end: in every state that `advance` can reach (DONE excepted) at
+    least one token is allowed. Over the tokens of a tag, its separator included, the prior's biases add up to exactly the
+    tag's weight: each branch gets the best weight that can still be reached below it, less what the branches above it got.
     """
 
     def __init__(self, codec: AnswerCodec, rules: AnswerRules, quotable: QuotableText, prior: TagPrior | None = None) -> None:
