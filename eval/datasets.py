@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.rows import Row, read_objects, read_rows, split, write_rows
+from eval.rows import Row, read_rows, split, write_rows
 from hangtag.errors import InvalidData, InvalidInput
+from hangtag.jsonl import read_objects
 from hangtag.listing import MAX_CHARACTERS, Attributes, Listing
 from hangtag.text import detect_language, first_control, fold, normalise
 from hangtag.vocabulary import ANY_LANGUAGE, MAX_LABEL_CHARACTERS, Tag, TagVocabulary
@@ -49,7 +50,7 @@ def convert(name: str, directory: Path) -> Converted:
     file, read = SETS[name]
     notes: Counter[str] = Counter()
     sources: list[tuple[str, _Source]] = []
-    for number, given in read_objects(directory / file):
+    for number, given in read_objects(directory / file, InvalidData):
         place = f"{directory / file}: line {number}"
         try:
             sources += [(place, _cleaned(source, notes)) for source in read(given, f"{name}-{number}", notes)]

@@ -7,12 +7,10 @@ strings), `language`, `category`, `user_id`, `events` (objects with `type`, `at`
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +18,13 @@ from typing import Any
 
 from hangtag.errors import InvalidData, InvalidInput
 from hangtag.history import Event
+from hangtag.history_formats import event_of
+from hangtag.jsonl import read_objects
 from hangtag.listing import Listing
 from hangtag.text import first_control
 
 _STRINGS = ("id", "product_id", "title", "description", "language", "category", "user_id", "at")
 _FIELDS = {*_STRINGS, "attributes", "tags", "events"}
-_EVENT_FIELDS = {"type", "at", "tags", "product"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a JSONL file (`.gz` too). Raises `InvalidData` naming file and line; nothing is skipped."""
     rows: list[Row] = []
     lines: dict[str, int] = {}
-    for number, given in read_objects(path):
+    for number, given in read_objects(path, InvalidData):
         place = f"{path}: line {number}"
         try:
             row = _row(given)
@@ -90,28 +89,6 @@ def split(rows: Iterable[Row], share: float = 0.2) -> tuple[list[Row], list[Row]
     return halves
 
 
-def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSONL file with their line numbers, from 1; blank lines hold none."""
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        raise InvalidData(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise InvalidData(f"{path}: line {number}: not UTF-8 (byte 0x{error.object[error.start]:02x})") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InvalidData(f"{path}: line {number}: not valid JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise InvalidData(f"{path}: line {number}: not a JSON object")
-        yield number, value
-
-
 def _row(given: dict[str, Any]) -> Row:
     if unknown := set(given) - _FIELDS:
         raise InvalidData(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_FIELDS))}", field=min(unknown))
@@ -123,8 +100,8 @@ def _row(given: dict[str, Any]) -> Row:
     if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
         raise InvalidData("`attributes` is not an object of strings", field="attributes")
     events = given.get("events") or []
-    if not isinstance(events, list):
-        raise InvalidData("`events` is not a list", field="events")
+    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+        raise InvalidData("`events` is not a list of objects", field="events")
     return Row(
         listing=Listing(
             title=texts.get("title", ""),
@@ -137,7 +114,7 @@ def _row(given: dict[str, Any]) -> Row:
         product_id=texts.get("product_id", ""),
         category=texts.get("category", ""),
         user_id=texts.get("user_id", ""),
-        events=tuple(map(_event, events)),
+        events=tuple(map(event_of, events)),
         at=datetime.fromisoformat(texts["at"]) if "at" in texts else None,
     )
 
@@ -146,15 +123,6 @@ def _labels(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
         raise InvalidData("`tags` is missing or not a list of strings", field="tags")
     return tuple(value)
-
-
-def _event(given: Any) -> Event:
-    if not isinstance(given, dict) or not {"type", "at"} <= set(given) <= _EVENT_FIELDS:
-        raise InvalidData(f"an event is no object with `type`, `at` and only the fields {sorted(_EVENT_FIELDS)}", field="events")
-    type, at, product = given["type"], given["at"], given.get("product", "")
-    if not isinstance(type, str) or not isinstance(at, str) or not isinstance(product, str):
-        raise InvalidData("`type`, `at` and `product` of an event are strings", field="events")
-    return Event(type=type, at=datetime.fromisoformat(at), tags=_labels(given.get("tags", [])), product=product)
 
 
 def _object(row: Row) -> dict[str, Any]:

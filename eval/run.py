@@ -15,7 +15,8 @@ from typing import Any
 from eval.metrics import micro_f1, ndcg_at_k, precision_at_k, recall_at_k
 from eval.rows import Row
 from hangtag.errors import InvalidData, InvalidInput, InvalidVocabulary
-from hangtag.history import Event, InterestProfile
+from hangtag.history import InterestProfile
+from hangtag.history_formats import with_ids
 from hangtag.lookup import tag_named
 from hangtag.vocabulary import TagVocabulary
 from serve.suggester import Suggester, SuggestionRequest
@@ -71,7 +72,7 @@ def make_questions(rows: Iterable[Row], suggester: Suggester, *, k: int) -> list
     for row in rows:
         try:
             gold = _ids(row.tags, vocabulary)
-            events = [Event(event.type, event.at, _ids(event.tags, vocabulary), event.product) for event in row.events]
+            events = [with_ids(event, vocabulary) for event in row.events]
             now = row.at or max((event.at for event in events), default=None)
             profile = InterestProfile.from_events(events, vocabulary, now=now) if now else InterestProfile()
         except InvalidInput as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hangtag.errors import InvalidVocabulary
+from hangtag.jsonl import parse_objects, read_text
 from hangtag.text import normalise
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
 
@@ -35,7 +36,13 @@ def read_vocabulary(path: Path, *, name: str | None = None) -> TagVocabulary:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InvalidVocabulary(f"{path}: don't know the ending {path.suffix!r}; use one of {', '.join(sorted(_READERS))}")
-    return parse_vocabulary(_read_text(path), path.suffix.lower(), name=name or path.stem, source=str(path))
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidVocabulary(f"{path}: the file is over {MAX_BYTES // 2**20} MiB; split the vocabulary")
+    except OSError as error:
+        raise InvalidVocabulary(f"{path}: can't be read: {error.strerror}") from error
+    text = read_text(path, InvalidVocabulary)
+    return parse_vocabulary(text, path.suffix.lower(), name=name or path.stem, source=str(path))
 
 
 def parse_vocabulary(text: str, ending: str, *, name: str, source: str) -> TagVocabulary:
@@ -66,22 +73,6 @@ def write_jsonl(vocabulary: TagVocabulary, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidVocabulary(f"{path}: the file is over {MAX_BYTES // 2**20} MiB; split the vocabulary")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidVocabulary(f"{path}: can't be read: {error.strerror}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InvalidVocabulary(
-            f"{path}: line {line}: not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8"
-        ) from error
-
-
 def _read_list(text: str, source: str) -> Iterator[Row]:
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
@@ -91,35 +82,37 @@ def _read_list(text: str, source: str) -> Iterator[Row]:
 def _read_csv(text: str, source: str, delimiter: str = ",") -> Iterator[Row]:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
+    following = 1
     try:
         for cells in rows:
+            number, following = following, rows.line_num + 1  # quoted cells may go over lines: a row is where it begins
+            place = f"{source}: line {number}"
             if not any(cell.strip() for cell in cells):
                 continue
             if not header:
-                header = _checked_header([cell.strip() for cell in cells], source)
+                header = _checked_header([cell.strip() for cell in cells], place)
             elif len(cells) != len(header):
                 raise InvalidVocabulary(
-                    f"{source}: line {rows.line_num}: {len(cells)} columns, the header has {len(header)}; quote cells that"
-                    f" contain {delimiter!r}"
+                    f"{place}: {len(cells)} columns, the header has {len(header)}; quote cells that contain {delimiter!r}"
                 )
             else:
-                yield rows.line_num, _tag_from_cells(dict(zip(header, cells, strict=True)), f"{source}: line {rows.line_num}")
+                yield number, _tag_from_cells(dict(zip(header, cells, strict=True)), place)
     except csv.Error as error:
-        raise InvalidVocabulary(f"{source}: line {rows.line_num}: not valid CSV: {error}") from error
+        raise InvalidVocabulary(f"{source}: line {following}: not valid CSV: {error}") from error
 
 
-def _checked_header(header: list[str], source: str) -> list[str]:
+def _checked_header(header: list[str], place: str) -> list[str]:
     for column in header:
         language = column.removeprefix("aliases_")
         if column not in _FIELDS - {"labels"} and (language in _NOT_LANGUAGES or not _LANGUAGE.fullmatch(language)):
             raise InvalidVocabulary(
-                f"{source}: line 1: unknown column {column!r}; use id, label or a language (en, zh), facet, aliases or"
+                f"{place}: unknown column {column!r}; use id, label or a language (en, zh), facet, aliases or"
                 " aliases_<language>, parent, definition"
             )
     if len(set(header)) != len(header):
-        raise InvalidVocabulary(f"{source}: line 1: a column stands twice in {header}")
+        raise InvalidVocabulary(f"{place}: a column stands twice in {header}")
     if not any(column == "label" or (column not in _FIELDS and not column.startswith("aliases_")) for column in header):
-        raise InvalidVocabulary(f"{source}: line 1: no column has labels; name one `label` or after a language (en, zh)")
+        raise InvalidVocabulary(f"{place}: no column has labels; name one `label` or after a language (en, zh)")
     return header
 
 
@@ -149,16 +142,8 @@ def _tag_from_cells(cells: dict[str, str], place: str) -> Tag:
 
 
 def _read_jsonl(text: str, source: str) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, row in parse_objects(text, source, InvalidVocabulary):
         place = f"{source}: line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InvalidVocabulary(f"{place}: not valid JSON: {error.msg} at column {error.colno}") from error
-        if not isinstance(row, dict):
-            raise InvalidVocabulary(f"{place}: not a JSON object")
         if unknown := set(row) - _FIELDS:
             raise InvalidVocabulary(f"{place}: unknown field {min(unknown)!r}; use {', '.join(sorted(_FIELDS))}")
         yield number, _tag_from_object(row, place)

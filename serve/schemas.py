@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hangtag.errors import HangtagError, InvalidHistory
 from hangtag.history import EVENT_WEIGHTS, Event, InterestProfile
-from hangtag.history_formats import make_event
+from hangtag.history_formats import event_of, with_ids
 from hangtag.listing import Listing
 from hangtag.suggestion import Suggestion
 from hangtag.vocabulary import TagVocabulary
@@ -60,7 +60,7 @@ class EventBody(_Wire):
 
     def event(self, vocabulary: TagVocabulary) -> Event:
         """Raises `InvalidHistory`."""
-        return make_event(self.type, self.at, self.tags, self.product, vocabulary)
+        return with_ids(event_of(self.model_dump()), vocabulary)
 
 
 class SuggestionBody(_Wire):

@@ -16,7 +16,7 @@ VOCABULARY = TagVocabulary(
 def test_events_are_read_with_labels_and_ids_as_ids(tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
     lines = [
-        '{"type": "view", "at": "2026-01-31T18:00:00Z", "tags": ["亚麻", "m/cotton"], "product": "p1"}',
+        '{"type": "view", "at": "2026-01-31T18:00:00Z", "tags": ["亚麻", "m/cotton", "Linen"], "product": "p1"}',
         "",
         '{"type": "like", "at": "2026-02-01T18:00:00+08:00"}',
     ]
@@ -32,6 +32,7 @@ def test_events_are_read_with_labels_and_ids_as_ids(tmp_path: Path) -> None:
     [
         ("{", "not valid JSON", None),
         ("[" * 100_000, "not valid JSON", None),
+        ('{"type": ' + "9" * 5000 + "}", "not valid JSON", None),
         ("[]", "not a JSON object", None),
         ('{"type": "view"}', "`at` is missing", "at"),
         ('{"type": "view", "at": 5}', "`at` is missing or not a string", "at"),
