@@ -137,8 +137,7 @@ class AnswerConstraint:
         text = int(self.codec.grammar.after[state.text, token])
         assert text != DEAD, f"token {token} is not allowed"
         if text == OPEN:
-            starts = self.quotable.starts - state.spent
-            return replace(state, phase=Phase.QUOTE, positions=starts, closing=0, span=b"", left=left)
+            return replace(state, phase=Phase.QUOTE, positions=self._rest(state).starts, closing=0, span=b"", left=left)
         return replace(state, text=text, left=left)
 
     def replay(self, tokens: Sequence[int]) -> State:
@@ -200,7 +199,7 @@ class AnswerConstraint:
     def _allowed_text(self, state: State) -> NDArray[np.int32]:
         grammar = self.codec.grammar
         tokens = grammar.tokens_from[state.text]
-        quotation = self.quotable.tokens_for_shortest(state.spent) + self._closing_tokens(0) + 1
+        quotation = self._rest(state).tokens_for_shortest + self._closing_tokens(0) + 1
         opening = grammar.opening[state.text] if quotation < state.left else ()
         if state.left <= grammar.longest_way_out:
             tokens = tokens[grammar.tokens_left[grammar.after[state.text, tokens]] < state.left]
@@ -208,23 +207,24 @@ class AnswerConstraint:
         return np.concatenate([tokens, np.array([*opening, *end], np.int32)])
 
     def _allowed_quote(self, state: State) -> list[int]:
-        tokens_left = self.quotable.tokens_left
+        rest = self._rest(state)
         closing_tokens = self._closing_tokens(0)
         allowed = {
             token
             for position in state.positions
-            for token, end in self.quotable.matches(position).items()
-            if tokens_left[end] + closing_tokens + 1 < state.left
+            for token, end in rest.matches(position).items()
+            if rest.tokens_left[end] + closing_tokens + 1 < state.left
         }
         if self._may_close(state):
-            rest = CLOSING[state.closing :]
-            for length in range(1, len(rest) + 1):
+            mark = CLOSING[state.closing :]
+            for length in range(1, len(mark) + 1):
                 if self._closing_tokens(state.closing + length) + 1 < state.left:
-                    allowed.update(self.codec.grammar.tokens_by_bytes.get(rest[:length], ()))
+                    allowed.update(self.codec.grammar.tokens_by_bytes.get(mark[:length], ()))
         return sorted(allowed)
 
     def _advance_quote(self, state: State, token: int) -> State:
-        matches = (self.quotable.matches(position).get(token) for position in state.positions)
+        rest = self._rest(state)
+        matches = (rest.matches(position).get(token) for position in state.positions)
         positions = frozenset(end for end in matches if end is not None)
         written = self.codec.grammar.written[token]
         closing = 0
@@ -235,6 +235,10 @@ class AnswerConstraint:
             spent = state.spent | self.quotable.places(state.span[: len(state.span) - state.closing])
             return replace(state, phase=Phase.EXPLANATION, text=TEXT, positions=frozenset(), closing=0, span=b"", spent=spent)
         return replace(state, positions=positions, closing=closing, span=state.span + written)
+
+    def _rest(self, state: State) -> QuotableText:
+        """What can still be quoted."""
+        return self.quotable.without(state.spent)
 
     def _may_close(self, state: State) -> bool:
         return state.closing > 0 or (bool(state.span) and any(map(self.quotable.may_end, state.positions)))

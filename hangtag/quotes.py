@@ -27,20 +27,28 @@ CLOSING = CLOSE_QUOTE.encode()
 
 
 class QuotableText:
-    """The spans of `lines` (the listing exactly as written), for one tokenizer's grammar.
+    """The spans of `lines` (the listing exactly as written) that have no byte in `spent`, for one tokenizer's grammar.
 
     `starts`: byte positions at which a quotation may begin. `tokens_left[p]`: tokens needed from byte position p inside a
     quotation to the next place where it may end, UNREACHABLE if there is none.
     """
 
-    def __init__(self, lines: Sequence[str], grammar: ExplanationGrammar) -> None:
+    def __init__(self, lines: Sequence[str], grammar: ExplanationGrammar, spent: frozenset[int] = frozenset()) -> None:
         self.lines = tuple(lines)
         self._text = "\n".join(lines)
         self._data = self._text.encode()
         self._grammar = grammar
-        self._broken = self._breaks()
+        self._broken = self._breaks() | spent
         self._matches: dict[int, dict[int, int]] = {}
-        self._shortest: dict[frozenset[int], int] = {}
+        self._rests: dict[frozenset[int], QuotableText] = {}
+
+    def without(self, spent: frozenset[int]) -> QuotableText:
+        """What can be quoted where the bytes in `spent` can not."""
+        if not spent:
+            return self
+        if spent not in self._rests:
+            self._rests[spent] = QuotableText(self.lines, self._grammar, spent)
+        return self._rests[spent]
 
     def matches(self, position: int) -> dict[int, int]:
         """Tokens that continue a span at byte `position`, with the position after each."""
@@ -59,11 +67,10 @@ class QuotableText:
         """Word starts from which the end of a word can be reached."""
         return frozenset(p for p in self._boundaries[0] if self._from_start(p) < UNREACHABLE)
 
-    def tokens_for_shortest(self, spent: frozenset[int] = frozenset()) -> int:
-        """Tokens of the shortest span that does not start at a byte in `spent`; UNREACHABLE if there is none."""
-        if spent not in self._shortest:
-            self._shortest[spent] = min(map(self._from_start, self.starts - spent), default=UNREACHABLE)
-        return self._shortest[spent]
+    @cached_property
+    def tokens_for_shortest(self) -> int:
+        """Tokens of the shortest span; UNREACHABLE if there is none."""
+        return min(map(self._from_start, self.starts), default=UNREACHABLE)
 
     def places(self, span: bytes) -> frozenset[int]:
         """The byte positions that `span` covers, wherever a quotation of it could have begun."""

@@ -169,6 +169,8 @@ def test_no_place_is_quoted_twice():
     twice = codec.write(Answer((0,), f"{OPEN_QUOTE}soft linen{CLOSE_QUOTE}"))[:-1]
     state = constraint.replay([*twice, *codec.tokenizer.encode(OPEN_QUOTE)])
     assert tokens(constraint, state) == {"s", "soft"}  # the other place
+    over = codec.write(Answer((0,), f"{OPEN_QUOTE}linen{CLOSE_QUOTE}{OPEN_QUOTE}soft"))[:-1]
+    assert not {" ", " linen"} & tokens(constraint, constraint.replay(over))
     both = codec.write(Answer((0,), f"{OPEN_QUOTE}soft{CLOSE_QUOTE}{OPEN_QUOTE}linen{CLOSE_QUOTE}"))[:-1]
     assert OPEN_QUOTE not in tokens(constraint, constraint.replay(both))
 
