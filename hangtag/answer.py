@@ -86,6 +86,8 @@ class AnswerCodec:
             raise InvalidAnswer("a tag stands in the answer twice")
         if not ids or ids[-1] != self.eos_id:
             raise InvalidAnswer("the answer has no end")
+        if self.eos_id in ids[position:-1]:
+            raise InvalidAnswer("the answer goes on after its end")
         return Answer(tuple(tags), self.tokenizer.decode(list(ids[position:-1])))
 
     @cached_property

@@ -2,7 +2,7 @@
 be written outside quotation marks and where one opens; what may stand inside is `hangtag.quotes`.
 
 Refused: control characters, `<`, `](`, `://`, `www.` (any case), invalid UTF-8, direction overrides, any quotation mark but
-the pair “ ”, white space at the start, at the end or doubled. A token that opens a quotation ends with the mark.
+the pair “ ” and apostrophes, blanks at the start, at the end or doubled. A token that opens a quotation ends with the mark.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORBIDDEN_BYTES = frozenset([*range(0x20), 0x7F, ord("<"), ord('"')])
 FORBIDDEN_CHARACTERS = frozenset(
     [
         CLOSE_QUOTE,
-        *"„‟″＂«»「」『』〝〞",
+        *"„‟″＂«»‘‚‛‹›「」『』〝〞〟｢｣﹁﹂﹃﹄⹂",
         *"\u2028\u2029\ufeff",
         *map(chr, range(0x80, 0xA0)),
         *map(chr, range(0x202A, 0x202F)),

@@ -33,6 +33,7 @@ def test_an_answer_is_put_together_from_pieces():
     [
         (lambda ids: ids[:-1], "no end"),
         (lambda ids: ids[:2], "within its tags"),
+        (lambda ids: [*ids, ids[-1]], "goes on after its end"),
         (lambda ids: [ids[0], *ids], "goes on to no tag"),
         (lambda ids: [*ids[:3], *ids], "twice"),
         (lambda ids: [*CODEC.tokenizer.encode("C+"), *ids[2:]], "only the beginning of a tag"),

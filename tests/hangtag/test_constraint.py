@@ -182,7 +182,7 @@ def test_without_a_listing_nothing_can_be_quoted():
 
 
 @pytest.mark.parametrize(
-    "text", ["a\x07", "<b", "x](", "http:/", "http://", "WwW.", '"', "»", "a  b", " a", "\u202e", "\x85", "a\n"]
+    "text", ["a\x07", "<b", "x](", "http:/", "http://", "WwW.", '"', "»", "‘", "‹", "｢", "a  b", " a", "\u202e", "\x85", "a\n"]
 )
 def test_what_an_explanation_cannot_contain(text):
     codec = codec_of(vocabulary_of("a"))
