@@ -2,15 +2,16 @@
 `manifest.json`. It knows files and hashes; it loads no weights and runs nothing.
 
 A bundle comes from outside and is untrusted until its hashes match: only names in FILE_ENDINGS are accepted (weights are
-safetensors, never pickles), and no path leaves the directory. The base may be a hub id with a fixed revision instead of files.
+safetensors, never pickles), and no path leaves the directory. The base may be a hub id with a commit's hash instead of files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 COMPONENTS = ("base", "adapter", "prompt", "vocabulary")
 FILE_ENDINGS = frozenset({".safetensors", ".json", ".jinja", ".j2", ".csv", ".tsv", ".jsonl", ".txt", ".md"})
-_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+_FIELDS = {"format", "name", "version", "languages", "context", "weights", "components"}
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_REVISION = re.compile(r"[0-9a-f]{40}")
+_FILE_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -39,12 +43,13 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked bundle. `adapter` is None where the base is used as it is; `hub` and `revision` are set where the base is not
-    among the files."""
+    """A checked bundle; its paths are absolute. `adapter` is None where the base is used as it is; `hub` and `revision` are set
+    where the base is not among the files. `hash` is the manifest's: equal hashes, equal bundles."""
 
     directory: Path
     name: str
     version: str
+    hash: str
     languages: tuple[str, ...]
     context: int
     weights: Weights
@@ -67,36 +72,40 @@ class Bundle:
     @classmethod
     def load(cls, directory: Path) -> Bundle:
         """The bundle in `directory`. Raises `InvalidBundle` for anything missing, unknown, or not as hashed."""
-        manifest = _manifest(directory)
+        data = _read(directory / MANIFEST)
+        place = f"{directory}: {MANIFEST}"
         try:
+            manifest = _manifest(data, place)
             components = manifest["components"]
-            if unknown := set(components) - set(COMPONENTS):
-                raise InvalidBundle(f"{directory}: {MANIFEST}: unknown component {min(unknown)!r}")
+            _refuse_unknown(components, COMPONENTS, f"{place}: unknown component")
             paths = {name: _checked(directory, name, component) for name, component in components.items() if "path" in component}
             for name in ("prompt", "vocabulary"):
                 if name not in paths:
-                    raise InvalidBundle(f"{directory}: {MANIFEST}: the component {name!r} has no path")
-            hub, revision = components["base"].get("hub"), components["base"].get("revision")
-            if "base" not in paths and not (hub and revision and _HUB.fullmatch(hub)):
-                raise InvalidBundle(f"{directory}: {MANIFEST}: the base has neither a path nor a hub id with a revision")
-            if not _NAME.fullmatch(manifest["name"]):
-                raise InvalidBundle(f"{directory}: {MANIFEST}: {manifest['name']!r} is no bundle name (a-z, 0-9, . _ -)")
+                    raise InvalidBundle(f"{place}: the component {name!r} has no path")
+            base = components["base"]
+            if "base" not in paths:
+                _refuse_unknown(base, ("hub", "revision"), f"{place}: the base has the unknown field")
+                if not (_HUB.fullmatch(base["hub"]) and _REVISION.fullmatch(base["revision"])):
+                    raise InvalidBundle(f"{place}: the base has neither a path nor a hub id with a commit's hash as revision")
             return cls(
                 directory=directory,
                 name=manifest["name"],
-                version=str(manifest["version"]),
-                languages=tuple(map(str, manifest["languages"])),
-                context=int(manifest["context"]),
-                weights=Weights(**{name: float(value) for name, value in manifest["weights"].items()}),
+                version=manifest["version"],
+                hash=hashlib.sha256(data).hexdigest(),
+                languages=tuple(manifest["languages"]),
+                context=manifest["context"],
+                weights=Weights(**manifest["weights"]),
                 prompt_file=paths["prompt"],
                 vocabulary_file=paths["vocabulary"],
                 adapter=paths.get("adapter"),
                 base=paths.get("base"),
-                hub=hub,
-                revision=revision,
+                hub=base.get("hub"),
+                revision=base.get("revision"),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidBundle(f"{directory}: {MANIFEST}: {type(error).__name__}: {error}") from error
+        except KeyError as error:
+            raise InvalidBundle(f"{place}: {error} is missing") from error
+        except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
+            raise InvalidBundle(f"{place}: {type(error).__name__}: {error}") from error
 
 
 def write_manifest(directory: Path, fields: Mapping[str, Any], paths: Mapping[str, str]) -> None:
@@ -108,32 +117,57 @@ def write_manifest(directory: Path, fields: Mapping[str, Any], paths: Mapping[st
 
 def hash_path(path: Path) -> str:
     """SHA-256 of a file, or of the sorted names and hashes of a directory's files. Raises `InvalidBundle` for a file of a kind
-    that no bundle has, or a link."""
+    or a name that no bundle has, or a link."""
     if path.is_symlink():
         raise InvalidBundle(f"{path}: a bundle has no links")
+    if not _FILE_NAME.fullmatch(path.name):
+        raise InvalidBundle(f"{path.parent}: {path.name!r} is no name for a bundle's file; use letters, digits and . _ -")
     if path.is_dir():
         lines = [f"{child.name} {hash_path(child)}\n" for child in sorted(path.iterdir())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
-    if path.suffix not in FILE_ENDINGS:
+    if path.suffix not in FILE_ENDINGS or not path.is_file():
         raise InvalidBundle(f"{path}: a bundle has no {path.suffix or path.name!r} files; weights are .safetensors")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _manifest(directory: Path) -> Any:
-    path = directory / MANIFEST
+def _read(path: Path) -> bytes:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except OSError as error:
-        raise InvalidBundle(f"{directory}: no bundle here: {MANIFEST}: {error.strerror}") from error
-    except ValueError as error:
-        raise InvalidBundle(f"{path}: not valid JSON: {error}") from error
+        raise InvalidBundle(f"{path.parent}: no bundle here: {MANIFEST}: {error.strerror}") from error
+
+
+def _manifest(data: bytes, place: str) -> dict[str, Any]:
+    """The manifest's fields, all of the right types but `components`."""
+    try:
+        manifest = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidBundle(f"{place}: not valid JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InvalidBundle(f"{path}: the format is not {FORMAT}; this bundle was made for another version of hangtag")
+        raise InvalidBundle(f"{place}: the format is not {FORMAT}; this bundle was made for another version of hangtag")
+    _refuse_unknown(manifest, _FIELDS, f"{place}: unknown field")
+    languages, weights = manifest["languages"], manifest["weights"]
+    if not isinstance(manifest["name"], str) or not _NAME.fullmatch(manifest["name"]):
+        raise InvalidBundle(f"{place}: {manifest['name']!r} is no bundle name (a-z, 0-9, . _ -)")
+    if not isinstance(manifest["version"], str) or not manifest["version"]:
+        raise InvalidBundle(f"{place}: the version {manifest['version']!r} is no string")
+    if not isinstance(languages, list) or not languages or not all(isinstance(language, str) for language in languages):
+        raise InvalidBundle(f"{place}: `languages` is no list of languages, one at least")
+    if type(manifest["context"]) is not int or manifest["context"] < 1:
+        raise InvalidBundle(f"{place}: the context {manifest['context']!r} is no number of tokens")
+    if not all(type(weight) in (int, float) and math.isfinite(weight) for weight in weights.values()):
+        raise InvalidBundle(f"{place}: a weight is no finite number")
     return manifest
 
 
+def _refuse_unknown(given: Mapping[str, Any], known: Collection[str], what: str) -> None:
+    if unknown := set(given) - set(known):
+        raise InvalidBundle(f"{what} {min(unknown)!r}; there are {', '.join(sorted(known))}")
+
+
 def _checked(directory: Path, name: str, component: Mapping[str, str]) -> Path:
+    _refuse_unknown(component, ("path", "sha256"), f"{directory}: {MANIFEST}: the {name} has the unknown field")
     path = directory / component["path"]
     if not path.resolve().is_relative_to(directory.resolve()) or not path.exists():
         raise InvalidBundle(f"{directory}: the {name} {component['path']!r} is not in the bundle")
@@ -143,4 +177,4 @@ def _checked(directory: Path, name: str, component: Mapping[str, str]) -> Path:
             f"{directory}: the {name} {component['path']!r} was altered: its hash is {actual[:12]}…, the manifest says"
             f" {component['sha256'][:12]}…; make the bundle again or restore the file"
         )
-    return path
+    return path.resolve()  # a relative one that lacks files could be taken for the name of a model on a hub
