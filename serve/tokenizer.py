@@ -1,12 +1,13 @@
 """A transformers tokenizer as the domain's `Tokenizer`, and conversations as token ids. It knows no model.
 
-Text handed to `encode` is only text: special tokens written in it are spelt out, never parsed. In a conversation only the
-chat template's own part is parsed for special tokens; contents are put in as ids.
+Text handed to `encode` is only text: special tokens and other added ones (`<think>`) written in it are spelt out, never parsed.
+In a conversation only the chat template's own part is parsed for them; contents are put in as ids.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -33,14 +35,17 @@ class HuggingFaceTokenizer:
             raise EngineError("the model's tokenizer has no fast form (tokenizer.json); hangtag needs one")
         if tokenizer.eos_token_id is None:
             raise EngineError("the model's tokenizer has no end-of-sequence token")
-        self._parsing = tokenizer.backend_tokenizer
-        self._plain = tokenizers.Tokenizer.from_str(self._parsing.to_str())
-        self._plain.encode_special_tokens = True
+        if not tokenizer.chat_template:
+            raise EngineError("the model's tokenizer has no chat template")
+        self._source = tokenizer.backend_tokenizer.to_str()
+        self._parsing = _without_limits(self._source)
+        # without added tokens at all: `encode_special_tokens` would still parse those that are not marked as special
+        self._plain = _without_limits(json.dumps({**json.loads(self._source), "added_tokens": [], "post_processor": None}))
         if "ByteLevel" not in str(self._plain.decoder):
             raise EngineError(
                 "the model's tokenizer is not byte-level; explanations could not be kept within UTF-8 and the listing"
             )
-        self._special = set(self._plain.get_added_tokens_decoder())
+        self._special = set(self._parsing.get_added_tokens_decoder())
 
     @classmethod
     def load(cls, directory: Path) -> HuggingFaceTokenizer:
@@ -50,9 +55,9 @@ class HuggingFaceTokenizer:
         except (OSError, ValueError) as error:
             raise EngineError(f"{directory}: the tokenizer can't be read: {error}") from error
 
-    @property
+    @cached_property
     def size(self) -> int:
-        return int(self._plain.get_vocab_size(with_added_tokens=True))
+        return max(self._parsing.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
     def eos_id(self) -> int:
@@ -60,26 +65,33 @@ class HuggingFaceTokenizer:
 
     @cached_property
     def hash(self) -> str:
-        return hashlib.sha256(self._parsing.to_str().encode()).hexdigest()
+        return hashlib.sha256(self._source.encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: list[int]) -> str:
-        return str(self._plain.decode(ids, skip_special_tokens=True))
+        return str(self._parsing.decode(ids, skip_special_tokens=True))
 
     def token_bytes(self, token: int) -> bytes:
         if token in self._special:
             return b""
-        text = self._plain.id_to_token(token)
+        text = self._parsing.id_to_token(token)
         return bytes(self._byte_of[character] for character in text) if text is not None else b""
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of the messages in the model's chat template, up to where the answer starts."""
+        """Ids of the messages in the model's chat template, up to where the answer starts. Raises `EngineError` where the
+        template refuses the roles or leaves a message out."""
         slots = [{"role": message.role, "content": _SLOT.format(number)} for number, message in enumerate(messages)]
-        frame = self.transformers.apply_chat_template(slots, tokenize=False, add_generation_prompt=True)
+        try:
+            frame = self.transformers.apply_chat_template(slots, tokenize=False, add_generation_prompt=True)
+        except (TemplateError, ValueError) as error:
+            raise EngineError(f"the model's chat template can't be used: {error}") from error
+        pieces = _SLOTS.split(frame)
+        if left_out := set(range(len(messages))) - set(map(int, pieces[1::2])):
+            raise EngineError(f"the model's chat template leaves out what the {messages[min(left_out)].role} says")
         ids: list[int] = []
-        for position, piece in enumerate(_SLOTS.split(frame)):
+        for position, piece in enumerate(pieces):
             if position % 2:
                 ids += self.encode(messages[int(piece)].content)
             elif piece:
@@ -89,3 +101,11 @@ class HuggingFaceTokenizer:
     @cached_property
     def _byte_of(self) -> dict[str, int]:
         return {character: byte for byte, character in bytes_to_unicode().items()}
+
+
+def _without_limits(source: str) -> tokenizers.Tokenizer:
+    """The tokenizer in the text of tokenizer.json, which may say that texts are cut or padded: here they are neither."""
+    tokenizer = tokenizers.Tokenizer.from_str(source)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
