@@ -1,19 +1,18 @@
 """From a listing, candidate tags and interests to the messages that a model is asked with. It knows no tokenizer: special
 tokens in untrusted text are the tokenizer's business, which never parses them.
 
-A template has one Jinja2 block a message, named after its role (`system`, `user`), and runs in a sandbox. It is given
-`language`, `lines` (the listing's lines), `candidates` and `interests` (labels), `min_tags`, `max_tags`, `explain`; any other
-variable is an error. Blocks go from what changes least to what changes most, so that a prefix stays cached.
+A template has one Jinja2 block a message, named after its role (`system`, `user`), nothing outside of them, and runs in a
+sandbox. It is given `language`, `lines` (the listing's lines), `candidates` and `interests` (labels), `min_tags`, `max_tags`,
+`explain`; any other variable is an error, also where it is not reached. Blocks go from what changes least to what changes most, so that a prefix stays cached.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hangtag.errors import InvalidPrompt
@@ -45,10 +44,14 @@ class PromptValues:
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A template's source; compiled and checked at first use. Raises `InvalidPrompt` with the template's name and line."""
+    """A template, compiled and checked. Raises `InvalidPrompt` with the template's name and line."""
 
     source: str
     name: str = "prompt.j2"
+    _template: Template = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_template", _compiled(self.source, self.name))
 
     @classmethod
     def read(cls, path: Path) -> PromptTemplate:
@@ -69,25 +72,35 @@ class PromptTemplate:
                     content = "".join(self._template.blocks[role](context))
                     if content:
                         messages.append(Message(role, content))
-        except UndefinedError as error:
-            raise InvalidPrompt(f"{self.name}: {error.message}; a template may use: {', '.join(variables)}") from error
-        except (TemplateError, TypeError, ValueError, OverflowError) as error:
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InvalidPrompt(f"{self.name}: {error}") from error
         if not messages:
             raise InvalidPrompt(f"{self.name}: no message came out; write the prompt in {{% block user %}}")
         return messages
 
-    @cached_property
-    def _template(self) -> Template:
-        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-        environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
-        try:
-            tree = environment.parse(self.source, self.name)
-            for block in tree.find_all(nodes.Block):
-                if block.name not in ROLES:
-                    raise InvalidPrompt(
-                        f"{self.name}: line {block.lineno}: the block {block.name!r} is no role; use {', '.join(ROLES)}"
-                    )
-            return environment.from_string(tree)
-        except TemplateError as error:
-            raise InvalidPrompt(f"{self.name}: line {getattr(error, 'lineno', '?')}: {error}") from error
+
+def _compiled(source: str, name: str) -> Template:
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
+    try:
+        tree = environment.parse(source, name)
+        for part in tree.body:
+            if not isinstance(part, nodes.Block) and not _is_blank(part):
+                raise InvalidPrompt(f"{name}: line {part.lineno}: this stands in no message; write it in {{% block user %}}")
+        for block in tree.find_all(nodes.Block):
+            if block.name not in ROLES:
+                raise InvalidPrompt(f"{name}: line {block.lineno}: the block {block.name!r} is no role; use {', '.join(ROLES)}")
+        known = PromptValues.__slots__
+        unknown = meta.find_undeclared_variables(tree) - {*known, *environment.globals}
+        for variable in tree.find_all(nodes.Name):
+            if variable.name in unknown:
+                raise InvalidPrompt(
+                    f"{name}: line {variable.lineno}: unknown variable {variable.name!r}; a template may use: {', '.join(known)}"
+                )
+        return environment.from_string(tree)
+    except TemplateError as error:
+        raise InvalidPrompt(f"{name}: line {getattr(error, 'lineno', '?')}: {error}") from error
+
+
+def _is_blank(part: nodes.Node) -> bool:
+    return isinstance(part, nodes.Output) and all(isinstance(n, nodes.TemplateData) and not n.data.strip() for n in part.nodes)
