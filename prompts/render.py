@@ -3,7 +3,8 @@ tokens in untrusted text are the tokenizer's business, which never parses them.
 
 A template has one Jinja2 block a message, named after its role (`system`, `user`), nothing outside of them, and runs in a
 sandbox. It is given `language`, `lines` (the listing's lines), `candidates` and `interests` (labels), `min_tags`, `max_tags`,
-`explain`; any other variable is an error, also where it is not reached. Blocks go from what changes least to what changes most, so that a prefix stays cached.
+`explain`; any other variable is an error, also where it is not reached. Blocks go from what changes least to what changes most,
+so that a prefix stays cached.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ is what is served; it knows no HTTP, no files and no model library.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -148,33 +149,38 @@ class Suggester:
     @staticmethod
     def _cut_notice(whole: Listing, cut: Listing) -> str:
         return (
-            f"only the first {len(cut.text()):,} of the listing's {len(whole.text()):,} characters were read:"
+            f"only {len(cut.text()):,} of the listing's {len(whole.text()):,} characters were read:"
             " the rest does not fit the model's context"
         )
 
 
 def cut_listing(listing: Listing, fits: Callable[[Listing], bool]) -> Listing:
-    """The listing itself if it fits, else cut at the last sentence end that does: of the description, or, where not even the
-    first sentence fits, without description and attributes at a sentence end of the title. Raises `InvalidListing`."""
+    """The listing itself if it fits, else the longest of its beginnings that does: the title up to the end of a sentence, then
+    whole attributes, then the description up to the end of a sentence. Raises `InvalidListing` where not even the first fits.
+    """
     if fits(listing):
         return listing
-    versions = [replace(listing, description=listing.description[:end]) for end in sentence_ends(listing.description)]
-    if listing.title.strip():
-        bare = replace(listing, description="", attributes=())
-        titles = [replace(bare, title=listing.title[:end]) for end in sentence_ends(listing.title) if listing.title[:end].strip()]
-        versions = [*titles, replace(listing, description="", attributes=listing.attributes), *versions]
-    low, high = 0, len(versions)
-    while low < high:  # lengths ascend: find the first version that does not fit
-        middle = (low + high) // 2
-        if fits(versions[middle]):
-            low = middle + 1
-        else:
-            high = middle
-    if low == 0:
+    title, attributes, description = listing.title, listing.attributes, listing.description
+    beginnings = [(end, 0, 0) for end in _text_ends(title)]
+    beginnings += [(len(title), count + 1, 0) for count, (_, value) in enumerate(attributes) if value.strip()]
+    beginnings += [(len(title), len(attributes), end) for end in _text_ends(description)]
+
+    def beginning(position: int) -> Listing:
+        title_end, count, end = beginnings[position]
+        return replace(listing, title=title[:title_end], attributes=attributes[:count], description=description[:end])
+
+    fitting = bisect_left(range(len(beginnings)), True, key=lambda position: not fits(beginning(position)))  # lengths ascend
+    if fitting == 0:
         raise InvalidListing(
             "not even the first sentence of the listing fits the model's context; send a shorter one", field="title"
         )
-    return versions[low - 1]
+    return beginning(fitting - 1)
+
+
+def _text_ends(text: str) -> list[int]:
+    """The ends of the sentences of `text` that have something in them."""
+    blank = len(text) - len(text.lstrip())
+    return [end for end in sentence_ends(text) if end > blank]
 
 
 def path_probabilities(generation: Generation, codec: AnswerCodec) -> list[float]:

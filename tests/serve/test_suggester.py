@@ -1,19 +1,25 @@
 import asyncio
 import json
+import math
+import re
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save
 
+from hangtag.answer import Answer
 from hangtag.bundle import write_manifest
 from hangtag.errors import EngineError, InvalidListing, InvalidRules, InvalidVocabulary, UnknownLanguage
 from hangtag.history import Event, InterestProfile
 from hangtag.listing import Listing
 from hangtag.suggestion import Suggestion
 from serve.assemble import assemble
-from serve.suggester import Suggester, SuggestionRequest, cut_listing
+from serve.engines.engine import Generation
+from serve.suggester import Suggester, SuggestionRequest, cut_listing, path_probabilities
+from tests.fakes import codec_of, vocabulary_of
 from tests.tiny import CHINESE, FailingEngine, suggester_with
 
 
@@ -95,7 +101,7 @@ def test_an_unknown_language_is_an_error_that_names_the_known_ones(suggester: Su
 def test_a_listing_that_does_not_fit_is_cut_at_a_sentence_and_said_so(suggester: Suggester) -> None:
     listing = Listing(title="Linen shirt", description="A breathable shirt for hot days. " * 100)
     (notice,) = ask(suggester, listing).notices
-    assert notice.startswith("only the first ")
+    assert re.match(r"only [1-9][\d,]+ of the listing's 3,311 characters were read: ", notice)
 
 
 def test_cutting_leaves_what_fits_and_ends_at_a_sentence() -> None:
@@ -105,6 +111,66 @@ def test_cutting_leaves_what_fits_and_ends_at_a_sentence() -> None:
     assert cut_listing(listing, lambda shorter: len(shorter.text()) <= 5).lines() == ["Shirt"]
     with pytest.raises(InvalidListing, match="not even the first sentence"):
         cut_listing(listing, lambda shorter: False)
+
+
+LONG = Listing(
+    title="\n One! Two. ",
+    description="\n\n。 Three. 四。",
+    attributes=(("empty", " "), ("a", "b"), ("c", "d")),
+    language="en",
+    id="7",
+)
+
+
+def test_what_is_cut_is_a_beginning_with_attributes_before_the_description() -> None:
+    def cut_to(most: int) -> Listing:
+        return cut_listing(LONG, lambda shorter: len(shorter.text()) <= most)
+
+    with pytest.raises(InvalidListing, match="not even the first sentence"):
+        cut_to(len("One"))
+    versions = []
+    for most in range(len(LONG.text()), len("One"), -1):
+        cut = cut_to(most)
+        assert len(cut.text()) <= most
+        assert (cut.language, cut.id) == ("en", "7")
+        versions.append(" | ".join(cut.lines()))
+    assert list(dict.fromkeys(versions)) == [
+        "One! Two. | 。 Three. 四。 | a: b | c: d",
+        "One! Two. | 。 Three. | a: b | c: d",
+        "One! Two. | 。 | a: b | c: d",
+        "One! Two. | a: b | c: d",
+        "One! Two. | a: b",
+        "One! Two.",
+        "One!",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listing", "lines"),
+    [
+        (Listing(description="\n\n One. Two."), ["One."]),
+        (Listing(attributes=(("a", "b"), ("c", "d"))), ["a: b"]),
+        (Listing(description="One. Two.", attributes=(("a", "b"),)), ["a: b"]),
+    ],
+)
+def test_a_listing_without_a_title_can_be_cut(listing: Listing, lines: list[str]) -> None:
+    assert cut_listing(listing, lambda shorter: len(shorter.text()) <= 4).lines() == lines
+
+
+def test_cutting_text_of_thousands_of_sentences_is_quick() -> None:
+    listing = Listing(title="a", description="!" * 19_000)
+    started = time.perf_counter()
+    assert len(cut_listing(listing, lambda shorter: len(shorter.description) < 500).description) == 499
+    assert time.perf_counter() - started < 5
+
+
+def test_a_confidence_is_the_product_along_a_tag_its_separator_included() -> None:
+    codec = codec_of(vocabulary_of("ab", "c"))
+    ids = codec.write(Answer((0, 1), "x"))
+    logprobs = [math.log(p) for p in (0.5, 1.0, 0.5, 0.2, 0.9, 0.01, 0.01, 0.01)]
+    assert path_probabilities(Generation(tuple(ids), tuple(logprobs)), codec) == pytest.approx([0.25, 0.18])
+    none = codec.write(Answer((), ""))
+    assert path_probabilities(Generation(tuple(none), (-1.0, -1.0)), codec) == []
 
 
 def test_a_failing_engine_is_an_engine_error(tiny_bundle: Path) -> None:
