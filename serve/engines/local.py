@@ -10,7 +10,8 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ import outlines.models.transformers
 import torch
 from outlines.generator import SteerableGenerator
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from hangtag.bundle import Bundle
 from hangtag.constraint import AnswerConstraint, Phase
@@ -72,10 +73,14 @@ class LocalEngine:
 
     def __init__(self, model: PreTrainedModel, tokenizer: HuggingFaceTokenizer) -> None:
         model.eval()
-        model.generation_config.max_length = None
+        # the model's own may change scores (repetition_penalty and others), and probabilities would be something else
+        model.generation_config = GenerationConfig(
+            max_length=None, eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.transformers.pad_token_id
+        )
         self._outlines = IdModel(model, tokenizer.transformers)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._closing = threading.Lock()
         self.batches = 0
         """Batches begun so far."""
         self._worker = threading.Thread(target=self._work, name="hangtag-local-engine", daemon=True)
@@ -110,10 +115,11 @@ class LocalEngine:
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """See `Engine`."""
-        if self._closed:
-            raise EngineError("the engine is closed")
         job = _Job(request)
-        self._jobs.put(job)
+        with self._closing:  # nothing is put behind the end of the queue, where nobody would answer it
+            if self._closed:
+                raise EngineError("the engine is closed")
+            self._jobs.put(job)
         try:
             return await asyncio.wrap_future(job.future)
         except asyncio.CancelledError:
@@ -122,8 +128,9 @@ class LocalEngine:
 
     async def close(self) -> None:
         """See `Engine`."""
-        self._closed = True
-        self._jobs.put(None)
+        with self._closing:
+            self._closed = True
+            self._jobs.put(None)
         await asyncio.to_thread(self._worker.join)
 
     def _work(self) -> None:
@@ -160,6 +167,8 @@ class LocalEngine:
                 running.append((job, AnswerConstraint(request.codec, request.rules, quotable, request.prior)))
             except HangtagError as error:
                 _fail(job, error)
+            except Exception as error:  # the worker must outlive whatever a request holds
+                _fail(job, EngineError(f"the request can't be run: {type(error).__name__}: {error}"), cause=error)
         if not running:
             return
         self.batches += 1
@@ -192,11 +201,11 @@ class LocalEngine:
 def _finish(job: _Job, generation: Generation | None) -> None:
     if generation is None:
         _fail(job, Cancelled("the caller went away") if job.cancelled.is_set() else EngineError("the engine is closed"))
-    elif not job.future.cancelled():
+    else:
         job.future.set_result(generation)
 
 
 def _fail(job: _Job, error: HangtagError, *, cause: BaseException | None = None) -> None:
     error.__cause__ = cause
-    if not job.future.done():
+    with suppress(InvalidStateError):  # its caller went away, at whatever moment
         job.future.set_exception(error)

@@ -1,14 +1,17 @@
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from hangtag.bundle import Bundle
 from hangtag.constraint import AnswerRules
 from hangtag.errors import EngineError
 from hangtag.prior import TagPrior
-from serve.engines.engine import GenerationRequest
+from serve.engines.engine import Generation, GenerationRequest
 from serve.engines.local import LocalEngine
 from serve.suggester import Suggester
 from serve.tokenizer import HuggingFaceTokenizer
@@ -65,6 +68,40 @@ def test_a_request_that_can_not_be_met_fails_alone(suggester: Suggester) -> None
     answer, error = asyncio.run(both())
     assert not isinstance(answer, Exception)
     assert "the prior names tag 99" in str(error)
+
+
+def test_a_request_that_is_broken_fails_alone_and_the_worker_goes_on(suggester: Suggester) -> None:
+    broken = replace(request_of(suggester, "Linen"), quotable=("\ud800",))
+
+    async def both() -> list[object]:
+        good = request_of(suggester, "Linen")
+        return await asyncio.gather(*map(suggester.engine.generate, (broken, good)), return_exceptions=True)
+
+    for _ in range(2):
+        error, answer = asyncio.run(both())
+        assert isinstance(error, EngineError)
+        assert "the request can't be run: UnicodeEncodeError" in str(error)
+        assert not isinstance(answer, Exception)
+
+
+def test_what_a_model_says_about_generation_changes_no_score(tiny_bundle: Path, suggester: Suggester) -> None:
+    bundle = Bundle.load(tiny_bundle)
+    assert bundle.base is not None
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(bundle.base), bundle.adapter).merge_and_unload()
+    model.generation_config.update(repetition_penalty=3.0, no_repeat_ngram_size=2, suppress_tokens=[300], max_length=7)
+    engine = LocalEngine(model, HuggingFaceTokenizer.load(bundle.base))
+    request = request_of(suggester, "Linen shirt, Linen shirt", min_tags=3)
+
+    async def generate() -> Generation:
+        try:
+            return await engine.generate(request)
+        finally:
+            await engine.close()
+
+    expected = asyncio.run(suggester.engine.generate(request))
+    generation = asyncio.run(generate())
+    assert generation.ids == expected.ids
+    assert generation.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
 
 
 def test_a_cancelled_request_stops_and_the_next_is_answered(suggester: Suggester) -> None:
