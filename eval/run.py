@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -77,7 +78,7 @@ def make_questions(rows: Iterable[Row], suggester: Suggester, *, k: int) -> list
             profile = InterestProfile.from_events(events, vocabulary, now=now) if now else InterestProfile()
         except InvalidInput as error:
             raise InvalidData(f"row {row.listing.id!r}: {error}", field=error.field) from error
-        decisive = [suggester.bundle.model, vocabulary.hash, most, repr(row)]
+        decisive = [suggester.identity, most, repr(row)]
         key = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]
         questions.append(Question(key, row.listing.id, gold, SuggestionRequest(row.listing, profile, max_tags=most)))
     return questions
@@ -120,11 +121,12 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
     removed from the file. Raises `InvalidData` naming the line for anything else."""
     if not path.exists():
         return {}
-    whole, end, cut = path.read_text(encoding="utf-8").rpartition("\n")
-    if cut:
-        path.write_text(whole + end, encoding="utf-8")
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(path, len(whole))
     found: dict[str, Prediction] = {}
-    for number, line in enumerate(whole.split("\n") if whole else (), start=1):
+    for number, line in enumerate(whole.splitlines(), start=1):
         try:
             given = json.loads(line).items()
             fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given}

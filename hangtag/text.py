@@ -48,6 +48,11 @@ def detect_language(text: str) -> str:
     return "zh" if han > 0 and han * 5 >= words else "en"
 
 
+def primary_subtag(language: str) -> str:
+    """What a BCP 47 tag begins with, in lower case: "zh" of "zh-Hant" and of "ZH_cn"."""
+    return language.lower().replace("_", "-").partition("-")[0]
+
+
 def match_language(wanted: str, available: Collection[str]) -> str | None:
     """The available language for `wanted`, or None: BCP 47 subtags are dropped from the end until one fits (RFC 4647,
     lookup), so that "en-GB" is served by "en"."""

@@ -27,7 +27,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
-from hangtag.text import fold, is_han
+from hangtag.text import fold, is_han, primary_subtag
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
 from serve.semantic import SentenceEncoder
 from serve.thesaurus import Thesaurus
@@ -89,13 +89,15 @@ class Candidates:
         )
         self._first_row = np.searchsorted(tags, np.arange(len(vocabulary) + 1))
         self._phrases = [_phrase(text) for text in texts]
-        self._languages, self._language = np.unique([language.partition("-")[0] for language in languages], return_inverse=True)
+        self._languages, self._language = np.unique(list(map(primary_subtag, languages)), return_inverse=True)
         lengths = np.array([len(phrase.strip().encode()) for phrase in self._phrases])
         self._weight = np.asarray(kinds * lengths / (lengths + 1), dtype=np.float32)
         self._unit, self._shares = _unit_shares(texts)
         words = [unit for unit in self._unit if not is_han(unit[0])]
         self._words = np.array([self._unit[word] for word in words], dtype=np.int64)
         self._closeness = _letter_shares(words)
+        self.encoder_name = "" if encoder is None else encoder.model
+        """Of the encoder, "" for words alone."""
         self._encoder = encoder
         self._vectors = np.zeros((len(texts), 0), dtype=np.float32)
         if encoder is not None:
@@ -109,7 +111,7 @@ class Candidates:
         """The `count` most related tags, best first and equal ones in the vocabulary's order; fewer if fewer score above 0."""
         values = "\n".join(value for _, value in listing.attributes)
         fields = [field[:READ_CHARACTERS] for field in (listing.title, listing.description, values)]
-        spoken = (listing.resolved_language().partition("-")[0], ANY_LANGUAGE)
+        spoken = (primary_subtag(listing.resolved_language()), ANY_LANGUAGE)
         weight = self._weight * np.where(np.isin(self._languages, spoken), 1, FOREIGN_WEIGHT).astype(np.float32)[self._language]
         evidence = self._evidence(fields)
         heard = np.flatnonzero(evidence)
@@ -185,7 +187,7 @@ def _sentence(language: str, text: str, weight: float) -> str:
     """What the encoder reads for a wording; definitions are sentences already."""
     if weight == DEFINITION_WEIGHT:
         return text
-    return EMBEDDED_AS.get(language.partition("-")[0], EMBEDDED_OTHERWISE).format(text)
+    return EMBEDDED_AS.get(primary_subtag(language), EMBEDDED_OTHERWISE).format(text)
 
 
 def _pieces(text: str) -> list[str]:

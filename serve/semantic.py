@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class SentenceEncoder(Protocol):
-    """Whatever turns texts into vectors."""
+    """Whatever turns texts into vectors. `model` says which vectors these are."""
+
+    model: str
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """One row a text: shape (len(texts), D), rows of length 1."""

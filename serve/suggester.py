@@ -59,6 +59,11 @@ class Suggester:
         is_own = vocabulary.hash == bundle.vocabulary().hash
         self._candidate_weight = weights.own_candidates if is_own else weights.other_candidates
 
+    @property
+    def identity(self) -> str:
+        """Equal for suggesters that answer the same request alike: bundle, vocabulary and encoder."""
+        return f"{self.bundle.hash}:{self.vocabulary.hash}:{self._candidates.encoder_name}"
+
     async def suggest(self, request: SuggestionRequest) -> Suggestion:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
         language = self._language(request.listing)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_a_run_writes_report_and_predictions_and_goes_on_where_it_was_cut_off(ro
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert (report["model"], report["rows"], report["k"]) == ("tiny@1", 3, 3)
+    assert (report["model"], report["used"]["rows"], report["k"]) == ("tiny@1", 3, 3)
     assert set(report["metrics"]) == {"P@1", "P@3", "R@3", "micro-F1", "nDCG@3"}
     assert all(0 <= value <= 1 for value in report["metrics"].values())
     file = out / "predictions.jsonl"
@@ -50,6 +51,8 @@ def test_a_run_writes_report_and_predictions_and_goes_on_where_it_was_cut_off(ro
     assert next(p["gold"] for p in predictions if p["id"] == "2") == ["category/headphones", "feature/noise-cancelling"]
 
     lines = whole.splitlines(keepends=True)
+    file.write_bytes((lines[0] + lines[1]).encode() + '{"key": "亚'.encode()[:-1])
+    assert CliRunner().invoke(app, arguments).exit_code == 0
     file.write_text(lines[0] + lines[1][:20], encoding="utf-8")
     assert CliRunner().invoke(app, arguments).exit_code == 0
     again = file.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -117,3 +120,41 @@ def test_convert_writes_rows_and_vocabulary(tmp_path: Path) -> None:
     unknown = CliRunner().invoke(app, ["eval", "convert", "nothing", "--from", str(tmp_path), "--out", str(out)])
     assert unknown.exit_code == 2
     assert "unknown data set 'nothing'" in unknown.stderr
+
+
+def test_tags_that_the_vocabulary_lacks_can_be_left_out_and_are_counted(rows_file: Path, tmp_path: Path) -> None:
+    rows = [
+        *ROWS,
+        {"id": "4", "title": "Silk tie", "tags": ["Ties"]},
+        {"id": "5", "title": "A shirt", "tags": ["Silk", "Shirts"]},
+    ]
+    rows_file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    out = tmp_path / "out"
+    arguments = ["eval", "run", "--test", str(rows_file), "--out", str(out)]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert "row '4'" in refused.stderr
+    result = CliRunner().invoke(app, [*arguments, "--known-tags"])
+    assert "Left out, since the vocabulary lacks their tags: 1 rows and 2 labels" in result.stdout
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert (report["given"], report["used"]) == ({"rows": 5, "labels": 7}, {"rows": 4, "labels": 5})
+    rows_file.write_text(json.dumps(rows[3]) + "\n", encoding="utf-8")
+    refused = CliRunner().invoke(app, [*arguments, "--known-tags"])
+    assert refused.exit_code == 2
+    assert "no row has a tag of the vocabulary 'tiny'" in refused.stderr
+
+
+def test_another_model_asks_again(rows_file: Path, tmp_path: Path, tiny_bundle: Path) -> None:
+    from hangtag.bundle import write_manifest
+
+    out, directory = tmp_path / "out", tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, directory)
+    arguments = ["eval", "run", "--test", str(rows_file), "--out", str(out), "--bundle", str(directory)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    paths = {name: component["path"] for name, component in manifest.pop("components").items()}
+    (directory / "mini.j2").write_text("{% block user %}{{ lines[0] }}{% endblock %}", encoding="utf-8")
+    write_manifest(directory, manifest, paths)  # the same name and version
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    keys = [json.loads(line)["key"] for line in (out / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(set(keys)) == 2 * len(ROWS)

@@ -25,6 +25,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str, tuple[str, ...], 
         {"id": "1", "name": "Pack", "description": "For hikes.", "category": "accessories", "style": "backpack"},
         [("Pack", "For hikes.", ("accessories", "backpack"), "en")],
     ),
+    "retail_demo_store_styles": (
+        {"id": "1", "name": "Pack", "description": "For hikes.", "category": "accessories", "style": "backpack"},
+        [("Pack", "For hikes.", ("backpack",), "en")],
+    ),
     "litemall_zh": (
         {
             "id": "1",

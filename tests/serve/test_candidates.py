@@ -137,6 +137,8 @@ def test_longest_listing_is_quick(text: str) -> None:
 class Colours:
     """A meaning is which of three colours, or what is of that colour, a text names."""
 
+    model = "colours"
+
     def __init__(self) -> None:
         self.read: list[str] = []
 
@@ -154,6 +156,13 @@ def test_encoder_finds_what_shares_no_letters() -> None:
     (candidate,) = Candidates(vocabulary, encoder=Colours()).find(Listing(title="Like the sky"))
     assert candidate.tag == 2
     assert candidate.score == pytest.approx(COSINE_WEIGHT)
+
+
+@pytest.mark.parametrize("language", ["EN", "en_GB", "en-Latn-US"])
+def test_a_language_counts_however_it_is_written(language: str) -> None:
+    candidates = Candidates(TagVocabulary("test", [Tag(id="1", labels={"en": "linen"})]))
+    (expected,), (candidate,) = (candidates.find(Listing(title="Linen", language=given)) for given in ("en", language))
+    assert candidate == expected
 
 
 def test_encoder_and_words_are_blended() -> None:
