@@ -18,7 +18,8 @@ from finetune.rows import IGNORED, TokenBatches, TokenRows, unbatched
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """`budget`: tokens a batch, padding included; `passes`: times that every row is seen."""
+    """`budget`: tokens a batch, padding included; `passes`: times that every row is seen;
+    `max_steps`: end after so many batches instead, the schedule of the learning rate made for them."""
 
     learning_rate: float
     passes: float = 1.0
@@ -27,6 +28,7 @@ class LoopSettings:
     warmup_steps: int = 100
     save_steps: int = 250
     seed: int = 0
+    max_steps: int = -1
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
@@ -57,6 +59,7 @@ def train(
         output_dir=str(output),
         per_device_train_batch_size=1,
         num_train_epochs=settings.passes,
+        max_steps=settings.max_steps,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": 0.05},

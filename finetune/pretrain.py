@@ -88,6 +88,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=400_000)
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--max-steps", type=int, default=-1, help="end after so many batches, not after all rows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -117,7 +118,7 @@ def main() -> None:
     config._attn_implementation = "eager"  # compiled, faster than scaled_dot_product_attention on a CPU
     model = Qwen3ForCausalLM(config)
     log.info("%.2f M parameters", sum(parameter.numel() for parameter in model.parameters()) / 1e6)
-    settings = LoopSettings(learning_rate=options.learning_rate, seed=options.seed)
+    settings = LoopSettings(learning_rate=options.learning_rate, seed=options.seed, max_steps=options.max_steps)
     losses = train(model, encoded, options.output / "checkpoints", settings, pad_id=tokenizer.transformers.pad_token_id)
     model.to(torch.bfloat16).save_pretrained(base, safe_serialization=True)
     (options.output / "losses.json").write_text(json.dumps(losses, indent=1))
