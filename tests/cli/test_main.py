@@ -137,6 +137,18 @@ def test_a_bundle_with_a_wrong_hash_is_refused(run: Run, tiny_bundle: Path, tmp_
         assert_refused(run(*arguments), "the vocabulary 'vocabulary.csv' was altered")
 
 
+def test_a_template_with_an_unknown_variable_is_named_with_its_line(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    from hangtag.bundle import hash_path
+
+    directory = tmp_path / "mistaken"
+    shutil.copytree(tiny_bundle, directory)
+    (directory / "mini.j2").write_text("{% block user %}\n{{ colour }}{% endblock %}", encoding="utf-8")
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    manifest["components"]["prompt"]["sha256"] = hash_path(directory / "mini.j2")
+    (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert_refused(run("suggest", "a", "--bundle", str(directory)), "mini.j2: line 2: unknown variable 'colour'", "interests")
+
+
 def test_an_engine_that_fails_ends_with_1(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
     from hangtag.bundle import hash_path
 
