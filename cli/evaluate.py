@@ -95,11 +95,13 @@ async def _run(settings: Settings, rows: Sequence[Row], test: Path, out: Path, k
         "used": used,
         "k": k,
         "metrics": metrics,
+        "quotes": sum(prediction.quotes for prediction in answered),
+        "false_quotes": sum(prediction.false_quotes for prediction in answered),
     }
     (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    table = plain_table("metric", "value")
-    for name, value in metrics.items():
-        table.add_row(name, f"{value:.4f}")
+    table = plain_table("metric", *metrics)
+    for name in dict.fromkeys(name for column in metrics.values() for name in column):
+        table.add_row(name, *(f"{column[name]:.4f}" if name in column else "" for column in metrics.values()))
     console = output()
     print_table(console, table)
     if used != given:

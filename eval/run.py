@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from hangtag.lookup import tag_named
 from hangtag.vocabulary import TagVocabulary
 from serve.suggester import Suggester, SuggestionRequest
 
+QUOTATION = re.compile("“([^”]*)”")
 CONCURRENCY = 32
 """Requests under way at a time: what the local engine takes in one batch."""
 
@@ -38,7 +40,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was answered to the question with the same key: ids of tags in the answer's order, and their confidences."""
+    """What was answered to the question with the same key: ids of tags in the answer's order, and their confidences; the
+    candidates that words alone gave, best first; how many quotations the explanation has, and how many stand nowhere."""
 
     key: str
     id: str
@@ -47,6 +50,9 @@ class Prediction:
     confidences: tuple[float, ...]
     explanation: str
     language: str
+    candidates: tuple[str, ...]
+    quotes: int
+    false_quotes: int
 
 
 def with_known_tags(rows: Iterable[Row], vocabulary: TagVocabulary) -> list[Row]:
@@ -97,10 +103,21 @@ async def predict(suggester: Suggester, questions: Sequence[Question]) -> AsyncI
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def measure(predictions: Sequence[Prediction], *, k: int) -> dict[str, float]:
-    """Name of each metric -> its value; see `eval.metrics`."""
+def measure(predictions: Sequence[Prediction], *, k: int) -> dict[str, dict[str, float]]:
+    """For what is served ("hangtag") and for the candidates alone: name of each metric -> its value; see `eval.metrics`."""
     gold = [prediction.gold for prediction in predictions]
-    ranked = [prediction.tags for prediction in predictions]
+    candidates = [prediction.candidates for prediction in predictions]
+    reach = max(map(len, candidates))
+    return {
+        "hangtag": _metrics(gold, [prediction.tags for prediction in predictions], k),
+        "candidates": {
+            **_metrics(gold, [found[:k] for found in candidates], k),
+            "R@32": recall_at_k(gold, candidates, max(1, reach)),
+        },
+    }
+
+
+def _metrics(gold: Sequence[Sequence[str]], ranked: Sequence[Sequence[str]], k: int) -> dict[str, float]:
     return {
         "P@1": precision_at_k(gold, ranked, 1),
         f"P@{k}": precision_at_k(gold, ranked, k),
@@ -138,11 +155,14 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
 
 
 async def _predict(suggester: Suggester, question: Question, slots: asyncio.Semaphore) -> Prediction:
+    listing = question.request.listing
     async with slots:
         try:
             suggestion = await suggester.suggest(question.request)
         except InvalidInput as error:
             raise InvalidData(f"row {question.id!r}: {error}", field=error.field) from error
+        found = await asyncio.to_thread(suggester.candidates.find, listing)
+    quotes = QUOTATION.findall(suggestion.explanation)
     return Prediction(
         key=question.key,
         id=question.id,
@@ -151,6 +171,9 @@ async def _predict(suggester: Suggester, question: Question, slots: asyncio.Sema
         confidences=tuple(found.confidence for found in suggestion.tags),
         explanation=suggestion.explanation,
         language=suggestion.language,
+        candidates=tuple(suggester.vocabulary.tags[candidate.tag].id for candidate in found),
+        quotes=len(quotes),
+        false_quotes=sum(not any(quote in line for line in listing.quotable()) for quote in quotes),
     )
 
 

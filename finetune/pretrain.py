@@ -19,7 +19,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
 from eval.datasets import convert
 from finetune.loop import LoopSettings, train
 from finetune.rows import RowEncoder, TokenRows, TrainingRow
-from finetune.synthesize import Synthesizer, read_domains
+from finetune.synthesize import LANGUAGES, Synthesizer, read_domains
 from finetune.tokenizer import train_tokenizer
 from hangtag.answer import AnswerCodec
 from hangtag.explanation import ExplanationGrammar
@@ -30,7 +30,6 @@ from serve.tokenizer import HuggingFaceTokenizer
 
 log = logging.getLogger("finetune.pretrain")
 
-LANGUAGES = ("en", "zh")
 TOKENIZER_EXAMPLES = 40_000
 LONGEST_ROW = 384
 CONTEXT = 1024

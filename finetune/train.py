@@ -19,9 +19,10 @@ from transformers import Qwen3ForCausalLM, set_seed
 
 from eval.datasets import convert
 from finetune.loop import LoopSettings, train
-from finetune.pretrain import CONTEXT, LANGUAGES, LONGEST_ROW, PLAIN_TEXT_SETS, row_encoder, synthetic_rows
+from finetune.pretrain import CONTEXT, LONGEST_ROW, PLAIN_TEXT_SETS, row_encoder, synthetic_rows
 from finetune.real import training_rows
 from finetune.rows import TokenRows
+from finetune.synthesize import LANGUAGES
 from hangtag.bundle import write_manifest
 from hangtag.formats import read_vocabulary
 from prompts.render import TEMPLATES

@@ -38,6 +38,8 @@ class AnswerRules:
     def __post_init__(self) -> None:
         if self.min_tags < 0:
             raise InvalidRules(f"min_tags is {self.min_tags}; it can't be negative", field="min_tags")
+        if self.min_tags > MOST_TAGS:
+            raise InvalidRules(f"min_tags is {self.min_tags}; it can't be over {MOST_TAGS}", field="min_tags")
         if not 1 <= self.max_tags <= MOST_TAGS:
             raise InvalidRules(f"max_tags is {self.max_tags}; it must be between 1 and {MOST_TAGS}", field="max_tags")
         if self.max_tags < self.min_tags:

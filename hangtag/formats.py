@@ -24,6 +24,8 @@ from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
 
 MAX_BYTES = 512 * 1024 * 1024
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_LANGUAGE_COLUMN = re.compile(r"[a-z]{2}(-[A-Za-z0-9]{2,8})*")
+"""Two letters only: `sku` and `url` are no languages. Languages of three letters can be given as JSONL."""
 _FIELDS = {"id", "label", "labels", "facet", "aliases", "parent", "definition"}
 _NOT_LANGUAGES = _FIELDS | {"tag", "name"}
 
@@ -104,7 +106,7 @@ def _read_csv(text: str, source: str, delimiter: str = ",") -> Iterator[Row]:
 def _checked_header(header: list[str], place: str) -> list[str]:
     for column in header:
         language = column.removeprefix("aliases_")
-        if column not in _FIELDS - {"labels"} and (language in _NOT_LANGUAGES or not _LANGUAGE.fullmatch(language)):
+        if column not in _FIELDS - {"labels"} and (language in _NOT_LANGUAGES or not _LANGUAGE_COLUMN.fullmatch(language)):
             raise InvalidVocabulary(
                 f"{place}: unknown column {column!r}; use id, label or a language (en, zh), facet, aliases or"
                 " aliases_<language>, parent, definition"

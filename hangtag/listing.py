@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hangtag.errors import InvalidListing, ListingTooLong
+from hangtag.errors import InvalidListing, ListingTooLong, UnknownLanguage
 from hangtag.text import detect_language, first_control
 
 MAX_CHARACTERS = 20_000
@@ -17,7 +17,8 @@ Attributes = tuple[tuple[str, str], ...]
 class Listing:
     """A product listing, a post or an article. `language` is a BCP 47 tag; None means: find out (`resolved_language`).
 
-    Raises `InvalidListing` for text that is empty or has control characters, `ListingTooLong` past MAX_CHARACTERS in all.
+    Raises `InvalidListing` for text that is empty or has control characters, `ListingTooLong` past MAX_CHARACTERS in all,
+    `UnknownLanguage` for an empty language.
     """
 
     title: str = ""
@@ -43,6 +44,8 @@ class Listing:
                 raise InvalidListing(
                     f"{name} has the control character U+{ord(value[offset]):04X} at offset {offset}; remove it", field=name
                 )
+        if self.language is not None and not self.language.strip():
+            raise UnknownLanguage("the language is empty; leave it out to have it found", field="language")
         if not self.lines():
             raise InvalidListing("the listing is empty; give a title, a description or attributes", field="title")
 

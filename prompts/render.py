@@ -9,8 +9,10 @@ so that a prefix stays cached.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
@@ -82,7 +84,7 @@ class PromptTemplate:
 
 def _compiled(source: str, name: str) -> Template:
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
+    environment.filters["json"] = partial(json.dumps, ensure_ascii=False)  # tojson is for HTML: it would write men\u0027s
     try:
         tree = environment.parse(source, name)
         for part in tree.body:

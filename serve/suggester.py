@@ -4,6 +4,7 @@ is what is served; it knows no HTTP, no files and no model library.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from bisect import bisect_left
 from collections.abc import Callable
@@ -51,7 +52,7 @@ class Suggester:
         self.vocabulary = vocabulary
         self.engine = engine
         self._tokenizer = tokenizer
-        self._candidates = candidates
+        self.candidates = candidates
         self._template = PromptTemplate.read(bundle.prompt_file)
         self._grammar = ExplanationGrammar(tokenizer)
         self._codecs: dict[str, AnswerCodec] = {}
@@ -62,14 +63,14 @@ class Suggester:
     @property
     def identity(self) -> str:
         """Equal for suggesters that answer the same request alike: bundle, vocabulary and encoder."""
-        return f"{self.bundle.hash}:{self.vocabulary.hash}:{self._candidates.encoder_name}"
+        return f"{self.bundle.hash}:{self.vocabulary.hash}:{self.candidates.encoder_name}"
 
     async def suggest(self, request: SuggestionRequest) -> Suggestion:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
         language = self._language(request.listing)
         codec = self.codec(language)
         rules = self._rules(request)
-        found = self._candidates.find(request.listing)
+        found = await asyncio.to_thread(self.candidates.find, request.listing)  # an encoder takes its time
         listing, prompt = self._prompt(request, codec, rules, found)
         generation = await self.engine.generate(
             GenerationRequest(

@@ -42,8 +42,10 @@ def test_a_run_writes_report_and_predictions_and_goes_on_where_it_was_cut_off(ro
     assert result.exit_code == 0, result.output
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert (report["model"], report["used"]["rows"], report["k"]) == ("tiny@1", 3, 3)
-    assert set(report["metrics"]) == {"P@1", "P@3", "R@3", "micro-F1", "nDCG@3"}
-    assert all(0 <= value <= 1 for value in report["metrics"].values())
+    assert set(report["metrics"]["hangtag"]) == {"P@1", "P@3", "R@3", "micro-F1", "nDCG@3"}
+    assert set(report["metrics"]["candidates"]) == {"P@1", "P@3", "R@3", "micro-F1", "nDCG@3", "R@32"}
+    assert all(0 <= value <= 1 for column in report["metrics"].values() for value in column.values())
+    assert report["false_quotes"] == 0
     file = out / "predictions.jsonl"
     whole = file.read_text(encoding="utf-8")
     predictions = [json.loads(line) for line in whole.splitlines()]
