@@ -34,7 +34,8 @@ def show(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A bundle
         "vocabulary": f"{bundle.vocabulary_file.name}: {len(vocabulary):,} tags, hash {vocabulary.hash[:12]}…",
         "languages": ", ".join(bundle.languages),
         "context": f"{bundle.context:,} tokens",
-        "weights": f"candidates {weights.own_candidates:g} (own tags), {weights.other_candidates:g} (other tags);"
+        "weights": f"candidates {weights.own_candidates:g} (own tags, {weights.own_stated:g} more nats if stated),"
+        f" {weights.other_candidates:g} (other tags);"
         f" interests {weights.interests:g}",
     }
     table = plain_table("", "")

@@ -33,10 +33,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much evidence beside the model counts, in nats per unit, as fitted when the bundle was made. `own_candidates` for the
-    bundle's vocabulary, `other_candidates` for one that its model never saw, `interests` for what a user did."""
+    """How much evidence beside the model counts, as fitted when the bundle was made. For the bundle's vocabulary the prior of
+    the candidates counts `own_candidates` times, with `own_stated` nats in it for tags that the listing states; for one that
+    its model never saw, `other_candidates` times. `interests` is for what a user did."""
 
     own_candidates: float
+    own_stated: float
     other_candidates: float
     interests: float
 

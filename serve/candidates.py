@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +72,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tag by its index in the vocabulary, and how related it is: above 0; 1 is as good as its label in the title."""
+    """A tag by its index in the vocabulary, and how related it is: above 0; 1 is as good as its label in the title. `stated`
+    is whether a label or alias of it stands in the listing, not only as a part of another tag's longer one."""
 
     tag: int
     score: float
+    stated: bool = False
 
 
 class Candidates:
@@ -91,6 +94,7 @@ class Candidates:
         self._phrases = [_phrase(text) for text in texts]
         self._languages, self._language = np.unique(list(map(primary_subtag, languages)), return_inverse=True)
         lengths = np.array([len(phrase.strip().encode()) for phrase in self._phrases])
+        self._names = [kind == 1.0 and len(phrase) > len(" 棉 ") for kind, phrase in zip(kinds, self._phrases, strict=True)]
         self._weight = np.asarray(kinds * lengths / (lengths + 1), dtype=np.float32)
         self._unit, self._shares = _unit_shares(texts)
         words = [unit for unit in self._unit if not is_han(unit[0])]
@@ -120,16 +124,19 @@ class Candidates:
         related = self._blend(np.maximum(np.maximum.reduceat(lexical, self._first_row[:-1]), borrowed), cosine)
 
         texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True)]
-        found = []
-        for tag in _best(related, max(count, RESCORED)):
+        scores: dict[int, float] = {}
+        phrases: dict[int, list[str]] = {}
+        for tag in _best(related, max(count, RESCORED)).tolist():
             own = borrowed[tag]
             for row in range(self._first_row[tag], self._first_row[tag + 1]):
                 if lexical[row] > 0:
                     phrase = max(importance * (self._phrases[row] in text) for text, importance in texts)
                     own = max(own, lexical[row] + PHRASE_SHARE * weight[row] * phrase)
-            score = float(self._blend(own, cosine[tag]))
-            if score > 0:
-                found.append(Candidate(int(tag), score))
+                    if phrase > 0 and self._names[row]:
+                        phrases.setdefault(tag, []).append(self._phrases[row])
+            scores[tag] = float(self._blend(own, cosine[tag]))
+        stated = _stated(phrases, [text for text, _ in texts])
+        found = [Candidate(tag, score, tag in stated) for tag, score in scores.items() if score > 0]
         return sorted(found, key=lambda candidate: (-candidate.score, candidate.tag))[:count]
 
     def _evidence(self, fields: Sequence[str]) -> Floats:
@@ -168,9 +175,32 @@ class Candidates:
         return lexical if self._encoder is None else LEXICAL_WEIGHT * lexical + COSINE_WEIGHT * cosine
 
 
-def candidate_prior(candidates: Iterable[Candidate]) -> TagPrior:
-    """Log-weights STRENGTH * score, in nats: e^5 : 1 for a label in the title, less than 2 : 1 for a few letters alike."""
-    return TagPrior({candidate.tag: STRENGTH * candidate.score for candidate in candidates})
+def candidate_prior(candidates: Iterable[Candidate], *, stated: float = 0.0) -> TagPrior:
+    """Log-weights STRENGTH * score, in nats: e^5 : 1 for a label in the title, less than 2 : 1 for a few letters alike; and
+    `stated` more for tags that the listing states, wherever it does."""
+    return TagPrior({found.tag: STRENGTH * found.score + stated * found.stated for found in candidates})
+
+
+def _stated(phrases: dict[int, list[str]], texts: list[str]) -> set[int]:
+    """The tags of which a phrase stands in a text at a place that no longer phrase covers."""
+    stated: set[int] = set()
+    covered = [np.zeros(len(text), dtype=np.bool_) for text in texts]
+    by_length = sorted(((phrase, tag) for tag, group in phrases.items() for phrase in group), key=lambda pair: -len(pair[0]))
+    for length, group in groupby(by_length, key=lambda pair: len(pair[0])):
+        places = [
+            (tag, text, start) for phrase, tag in group for text in range(len(texts)) for start in _starts(phrase, texts[text])
+        ]
+        stated |= {tag for tag, text, start in places if not covered[text][start + 1 : start + length - 1].all()}
+        for _, text, start in places:
+            covered[text][start + 1 : start + length - 1] = True
+    return stated
+
+
+def _starts(phrase: str, text: str) -> Iterator[int]:
+    start = text.find(phrase)
+    while start >= 0:
+        yield start
+        start = text.find(phrase, start + 1)
 
 
 def _wordings(tag: Tag) -> Iterator[tuple[str, str, float]]:

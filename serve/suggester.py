@@ -56,9 +56,7 @@ class Suggester:
         self._template = PromptTemplate.read(bundle.prompt_file)
         self._grammar = ExplanationGrammar(tokenizer)
         self._codecs: dict[str, AnswerCodec] = {}
-        weights = bundle.weights
-        is_own = vocabulary.hash == bundle.vocabulary().hash
-        self._candidate_weight = weights.own_candidates if is_own else weights.other_candidates
+        self._is_own = vocabulary.hash == bundle.vocabulary().hash
 
     @property
     def identity(self) -> str:
@@ -122,8 +120,11 @@ class Suggester:
         return rules
 
     def _prior(self, found: list[Candidate], profile: InterestProfile) -> TagPrior:
-        lexical = candidate_prior(found).scaled(self._candidate_weight)
-        return lexical + profile.prior().scaled(self.bundle.weights.interests)
+        if self._is_own:
+            words = candidate_prior(found, stated=self.bundle.weights.own_stated).scaled(self.bundle.weights.own_candidates)
+        else:
+            words = candidate_prior(found).scaled(self.bundle.weights.other_candidates)
+        return words + profile.prior().scaled(self.bundle.weights.interests)
 
     def _prompt(
         self, request: SuggestionRequest, codec: AnswerCodec, rules: AnswerRules, found: list[Candidate]

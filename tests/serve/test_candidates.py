@@ -242,3 +242,23 @@ def test_sentence_transformers_failures_and_rows(monkeypatch: pytest.MonkeyPatch
         SentenceTransformerEncoder("absent").encode(["a"])
     with pytest.raises(EngineError, match="out of memory"):
         SentenceTransformerEncoder("present").encode(["too long"])
+
+
+@pytest.mark.parametrize(
+    ("title", "stated"),
+    [
+        ("Dress shoes, size 9", {"Dress shoes"}),
+        ("Dress shoes and a matching dress", {"Dress shoes", "Dress"}),
+        ("Dressing gown", set()),
+        ("高品质蓝牙耳机，降噪效果显著", {"蓝牙耳机"}),
+        ("棉", set()),  # one ideograph is a part of too many words
+    ],
+)
+def test_what_a_listing_states_is_not_a_part_of_something_longer(title: str, stated: set[str]) -> None:
+    labels = ("Dress", "Dress shoes", "Shoes", "耳机", "蓝牙耳机", "棉")
+    vocabulary = TagVocabulary("shop", [Tag(id=label, labels={ANY_LANGUAGE: label}) for label in labels])
+    found = Candidates(vocabulary).find(Listing(title))
+    assert {labels[candidate.tag] for candidate in found if candidate.stated} == stated
+    prior, plain = candidate_prior(found, stated=2.0), candidate_prior(found)
+    for candidate in found:
+        assert prior.weights[candidate.tag] - plain.weights[candidate.tag] == pytest.approx(2.0 * candidate.stated)
