@@ -36,7 +36,7 @@ def show(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A bundle
         "context": f"{bundle.context:,} tokens",
         "weights": f"candidates {weights.own_candidates:g} (own tags, {weights.own_stated:g} more nats if stated),"
         f" {weights.other_candidates:g} (other tags);"
-        f" interests {weights.interests:g}",
+        f" interests {weights.interests:g}; evidence {weights.evidence:g}",
     }
     table = plain_table("", "")
     table.show_header = False

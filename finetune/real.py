@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from eval.rows import Row
 from finetune.rows import TrainingRow
+from hangtag.evidence import stated_span
 from hangtag.listing import Listing
-from hangtag.text import is_han, is_word_boundary
 from hangtag.vocabulary import TagVocabulary
 
 MOST_TAGS, MOST_QUOTES = 5, 3
@@ -30,7 +30,7 @@ def training_rows(rows: Iterable[Row], vocabulary: TagVocabulary) -> Iterator[Tr
         tags = list(dict.fromkeys(found[0] for found in meant if len(found) == 1))
         if not tags:
             continue
-        spans = {tag: span for tag in tags if (span := carrying_span(row.listing, vocabulary.tags[tag].wordings(language)))}
+        spans = {tag: span for tag in tags if (span := stated_span(row.listing, vocabulary.tags[tag].wordings(language)))}
         text = "\n".join(row.listing.quotable())
         tags = sorted(tags, key=lambda tag: text.find(spans[tag]) if tag in spans else len(text))[:MOST_TAGS]
         quotes = [spans[tag] for tag in tags if tag in spans][:MOST_QUOTES]
@@ -45,26 +45,3 @@ def explanation(quotes: list[str], language: str, choice: int) -> str:
     marked = [f"“{quote}”" for quote in quotes]
     joined = "".join(marked) if language == "zh" else " and ".join(filter(None, [", ".join(marked[:-1]), marked[-1]]))
     return FRAMES[language][choice % 2].format(joined)
-
-
-def carrying_span(listing: Listing, wordings: Iterable[str]) -> str:
-    """The first place of the listing, as it is written, where the longest of the wordings stands as whole words, case
-    folded; "" if none does."""
-    for wording in sorted(wordings, key=len, reverse=True):
-        for line in listing.quotable():
-            folded = line.lower()
-            if len(folded) != len(line):
-                continue
-            start = folded.find(wording.lower())
-            while start >= 0:
-                end = start + len(wording)
-                long_enough = len(wording) > 1 or not is_han(wording)
-                if (
-                    long_enough
-                    and is_word_boundary(line, start)
-                    and is_word_boundary(line, end)
-                    and not set(line[start:end]) & set('“”<"')
-                ):
-                    return line[start:end]
-                start = folded.find(wording.lower(), start + 1)
-    return ""

@@ -35,12 +35,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 class Weights:
     """How much evidence beside the model counts, as fitted when the bundle was made. For the bundle's vocabulary the prior of
     the candidates counts `own_candidates` times, with `own_stated` nats in it for tags that the listing states; for one that
-    its model never saw, `other_candidates` times. `interests` is for what a user did."""
+    its model never saw, `other_candidates` times. `interests` is for what a user did, `evidence` the nats by which a
+    quotation leans towards words that state a tag of the answer."""
 
     own_candidates: float
     own_stated: float
     other_candidates: float
     interests: float
+    evidence: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hangtag.answer import AnswerCodec
 from hangtag.errors import InvalidRules
+from hangtag.evidence import Evidence
 from hangtag.explanation import DEAD, OPEN, START, TEXT, UNREACHABLE
 from hangtag.prior import TagPrior
 from hangtag.quotes import CLOSING, QuotableText
@@ -102,11 +103,19 @@ class AnswerConstraint:
     tag's weight: each branch gets the best weight that can still be reached below it, less what the branches above it got.
     """
 
-    def __init__(self, codec: AnswerCodec, rules: AnswerRules, quotable: QuotableText, prior: TagPrior | None = None) -> None:
+    def __init__(
+        self,
+        codec: AnswerCodec,
+        rules: AnswerRules,
+        quotable: QuotableText,
+        prior: TagPrior | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
         rules.check_against(len(codec.trie))
         self.codec = codec
         self.rules = rules
         self.quotable = quotable
+        self._evidence = evidence or Evidence()
         weights = prior.weights if prior is not None else {}
         for tag in weights:
             if not 0 <= tag < len(codec.trie):
@@ -122,7 +131,7 @@ class AnswerConstraint:
         if state.phase is Phase.EXPLANATION:
             return _unbiased(self._allowed_text(state))
         if state.phase is Phase.QUOTE:
-            return _unbiased(np.array(self._allowed_quote(state), np.int32))
+            return self._allowed_quote(state)
         assert state.phase is Phase.END, "nothing follows the end"
         return _unbiased(np.array([self.codec.eos_id], np.int32))
 
@@ -208,21 +217,31 @@ class AnswerConstraint:
         end = [self.codec.eos_id] if grammar.may_end[state.text] else []
         return np.concatenate([tokens, np.array([*opening, *end], np.int32)])
 
-    def _allowed_quote(self, state: State) -> list[int]:
+    def _allowed_quote(self, state: State) -> Allowed:
         rest = self._rest(state)
         closing_tokens = self._closing_tokens(0)
-        allowed = {
-            token
-            for position in state.positions
-            for token, end in rest.matches(position).items()
-            if rest.tokens_left[end] + closing_tokens + 1 < state.left
-        }
+        spans = self._spans_to_quote(state)
+        bias: dict[int, float] = {}
+        for position in state.positions:
+            for token, end in rest.matches(position).items():
+                if rest.tokens_left[end] + closing_tokens + 1 < state.left:
+                    leads = any((position > start if state.span else position == start) and end <= last for start, last in spans)
+                    bias[token] = max(bias.get(token, 0.0), self._evidence.weight * leads)
         if self._may_close(state):
             mark = CLOSING[state.closing :]
             for length in range(1, len(mark) + 1):
                 if self._closing_tokens(state.closing + length) + 1 < state.left:
-                    allowed.update(self.codec.grammar.tokens_by_bytes.get(mark[:length], ()))
-        return sorted(allowed)
+                    complete = any(last in state.positions for _, last in spans)
+                    closing = self.codec.grammar.tokens_by_bytes.get(mark[:length], ())
+                    bias |= {token: max(bias.get(token, 0.0), self._evidence.weight * complete) for token in closing}
+        tokens = sorted(bias)
+        return Allowed(np.array(tokens, np.int32), np.array([bias[token] for token in tokens], np.float32))
+
+    def _spans_to_quote(self, state: State) -> list[tuple[int, int]]:
+        """Byte positions before and after the evidence for the answer's tags that is not quoted yet."""
+        tags = (int(self.codec.trie.leaf_tag[leaf]) for leaf in state.used)
+        spans = (self._evidence.spans[tag] for tag in tags if tag in self._evidence.spans)
+        return [place for span in spans for place in self._rest(state).occurrences(span)]
 
     def _advance_quote(self, state: State, token: int) -> State:
         rest = self._rest(state)

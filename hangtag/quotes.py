@@ -77,6 +77,15 @@ class QuotableText:
         begins = (start for start in self.starts if self._data.startswith(span, start))
         return frozenset(position for start in begins for position in range(start, start + len(span)))
 
+    def occurrences(self, span: str) -> list[tuple[int, int]]:
+        """Byte positions before and after each place where `span` can be quoted."""
+        data = span.encode()
+        return [(start, start + len(data)) for start in sorted(self.starts) if self._is_quotable(start, data)]
+
+    def _is_quotable(self, start: int, data: bytes) -> bool:
+        places = range(start, start + len(data))
+        return self._data.startswith(data, start) and self._broken.isdisjoint(places) and self.may_end(start + len(data))
+
     def may_end(self, position: int) -> bool:
         """Whether a span may end before byte `position`."""
         return position in self._ends

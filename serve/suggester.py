@@ -14,6 +14,7 @@ from hangtag.answer import AnswerCodec
 from hangtag.bundle import Bundle
 from hangtag.constraint import AnswerRules
 from hangtag.errors import InvalidListing, InvalidRules, UnknownLanguage
+from hangtag.evidence import Evidence, stated_span
 from hangtag.explanation import ExplanationGrammar
 from hangtag.history import InterestProfile
 from hangtag.listing import Listing
@@ -77,6 +78,7 @@ class Suggester:
                 rules=rules,
                 quotable=tuple(listing.quotable()),
                 prior=self._prior(found, request.profile),
+                evidence=self._evidence(found, listing, language),
             )
         )
         answer = codec.read(generation.ids)
@@ -125,6 +127,11 @@ class Suggester:
         else:
             words = candidate_prior(found).scaled(self.bundle.weights.other_candidates)
         return words + profile.prior().scaled(self.bundle.weights.interests)
+
+    def _evidence(self, found: list[Candidate], listing: Listing, language: str) -> Evidence:
+        stated = (candidate.tag for candidate in found if candidate.stated)
+        spans = {tag: stated_span(listing, self.vocabulary.tags[tag].wordings(language)) for tag in stated}
+        return Evidence({tag: span for tag, span in spans.items() if span}, self.bundle.weights.evidence)
 
     def _prompt(
         self, request: SuggestionRequest, codec: AnswerCodec, rules: AnswerRules, found: list[Candidate]

@@ -83,7 +83,7 @@ def build_bundle(directory: Path, *, adapter: bool = True) -> Path:
         "version": "1",
         "languages": ["en", "zh"],
         "context": CONTEXT,
-        "weights": {"own_candidates": 1.0, "own_stated": 1.0, "other_candidates": 1.0, "interests": 1.0},
+        "weights": {"own_candidates": 1.0, "own_stated": 1.0, "other_candidates": 1.0, "interests": 1.0, "evidence": 1.0},
     }
     write_manifest(directory, fields, parts)
     return directory

@@ -10,18 +10,21 @@ from typing import Protocol
 
 from hangtag.answer import AnswerCodec
 from hangtag.constraint import AnswerRules
+from hangtag.evidence import Evidence
 from hangtag.prior import TagPrior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationRequest:
-    """One answer to generate. `quotable` are the lines that its explanation may quote."""
+    """One answer to generate. `quotable` are the lines that its explanation may quote, `evidence` what of them it
+    should rather quote."""
 
     prompt: tuple[int, ...]
     codec: AnswerCodec
     rules: AnswerRules
     quotable: tuple[str, ...] = ()
     prior: TagPrior = field(default_factory=TagPrior)
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)

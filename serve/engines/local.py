@@ -164,7 +164,7 @@ class LocalEngine:
             request = job.request
             try:
                 quotable = QuotableText(request.quotable, request.codec.grammar)
-                running.append((job, AnswerConstraint(request.codec, request.rules, quotable, request.prior)))
+                running.append((job, AnswerConstraint(request.codec, request.rules, quotable, request.prior, request.evidence)))
             except HangtagError as error:
                 _fail(job, error)
             except Exception as error:  # the worker must outlive whatever a request holds

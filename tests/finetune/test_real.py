@@ -1,7 +1,5 @@
-import pytest
-
 from eval.rows import Row
-from finetune.real import carrying_span, explanation, training_rows
+from finetune.real import explanation, training_rows
 from hangtag.listing import Listing
 from hangtag.vocabulary import Tag, TagVocabulary
 
@@ -26,20 +24,6 @@ def test_rows_without_a_known_tag_are_left_out_and_reasons_without_words_say_so(
     rows = [Row(Listing("Ellie boots", id="1"), ("Boots",)), Row(Listing("艾莉", id="2"), ("红色",))]
     (made,) = training_rows(rows, VOCABULARY)
     assert (made.tags, made.explanation) == (("red",), "根据整体内容判断。")
-
-
-@pytest.mark.parametrize(
-    ("title", "wordings", "span"),
-    [
-        ("Redwood box", ["red"], ""),
-        ("A RED box", ["red"], "RED"),
-        ("大红色鞋", ["红色", "红"], "红色"),
-        ("say “red” now", ["“red”"], ""),
-        ("red leather bag", ["red", "red leather"], "red leather"),
-    ],
-)
-def test_carrying_span(title, wordings, span):
-    assert carrying_span(Listing(title), wordings) == span
 
 
 def test_explanations_join_quotes_as_the_language_does():

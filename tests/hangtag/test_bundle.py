@@ -11,7 +11,7 @@ FIELDS = {
     "version": "1",
     "languages": ["en", "zh"],
     "context": 512,
-    "weights": {"own_candidates": 1.0, "own_stated": 1.0, "other_candidates": 2, "interests": 0.5},
+    "weights": {"own_candidates": 1.0, "own_stated": 1.0, "other_candidates": 2, "interests": 0.5, "evidence": 4.0},
 }
 PATHS = {"base": "base", "adapter": "adapter", "prompt": "prompt.j2", "vocabulary": "tags.csv"}
 HUB = {"hub": "some-one/a.model", "revision": "0123456789abcdef" * 2 + "01234567"}
@@ -142,7 +142,7 @@ def test_files_of_other_kinds_and_odd_names_are_refused_on_both_sides(directory:
         ({"languages": "en"}, "`languages` is no list"),
         ({"languages": []}, "`languages` is no list"),
         ({"context": "512"}, "the context '512' is no number"),
-        ({"weights": {"own_candidates": 1}}, "missing 3 required"),
+        ({"weights": {"own_candidates": 1}}, "missing 4 required"),
         ({"weights": FIELDS["weights"] | {"interests": float("nan")}}, "a weight is no finite number"),  # type: ignore[operator]
     ],
 )

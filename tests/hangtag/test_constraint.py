@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hangtag.answer import Answer
-from hangtag.constraint import AnswerRules, Phase, State
+from hangtag.constraint import AnswerConstraint, AnswerRules, Phase, State
 from hangtag.errors import InvalidRules
+from hangtag.evidence import Evidence
 from hangtag.explanation import CLOSE_QUOTE, OPEN_QUOTE
 from hangtag.prior import TagPrior
+from hangtag.quotes import QuotableText
 from tests.fakes import codec_of, constraint_of, random_answer, vocabulary_of
 
 PIECES = ["a", "b", "ab", "亚", "麻", " x", "🎧", "é"]
@@ -173,6 +175,26 @@ def test_no_place_is_quoted_twice():
     assert not {" ", " linen"} & tokens(constraint, constraint.replay(over))
     both = codec.write(Answer((0,), f"{OPEN_QUOTE}soft{CLOSE_QUOTE}{OPEN_QUOTE}linen{CLOSE_QUOTE}"))[:-1]
     assert OPEN_QUOTE not in tokens(constraint, constraint.replay(both))
+
+
+def test_a_quotation_leans_towards_the_evidence_of_the_answers_tags():
+    codec = codec_of(vocabulary_of("a", "b"), [OPEN_QUOTE, CLOSE_QUOTE, "soft", " linen", " shirt"])
+    evidence = Evidence({0: "linen shirt", 1: "soft"}, 3.0)
+    constraint = AnswerConstraint(
+        codec, AnswerRules(max_tags=2), QuotableText(["soft linen shirt"], codec.grammar), evidence=evidence
+    )
+
+    def leaning(text):
+        allowed = constraint.allowed(constraint.replay(codec.tokenizer.encode(text)))
+        found = zip(allowed.tokens, allowed.bias, strict=True)
+        texts = {codec.tokenizer.token_bytes(int(token)).decode(errors="replace"): float(bias) for token, bias in found}
+        return {text: bias for text, bias in texts.items() if "\ufffd" not in text}
+
+    assert leaning(f"a\n\n{OPEN_QUOTE}") == {"soft": 0.0, "s": 0.0, "l": 3.0}
+    assert leaning(f"a\n\n{OPEN_QUOTE}linen") == {" shirt": 3.0, " ": 3.0, CLOSE_QUOTE: 0.0}
+    assert leaning(f"a\n\n{OPEN_QUOTE}linen shirt") == {CLOSE_QUOTE: 3.0}
+    assert leaning(f"b\n\n{OPEN_QUOTE}") == {"soft": 3.0, "s": 3.0, "l": 0.0}
+    assert leaning(f"b\n\n{OPEN_QUOTE}soft{CLOSE_QUOTE}{OPEN_QUOTE}") == {"l": 0.0}
 
 
 def test_without_a_listing_nothing_can_be_quoted():
