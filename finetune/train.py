@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=Path, default=Path("models/hangtag-mini/vocabulary.csv"))
     parser.add_argument("--domains", type=Path, default=Path(__file__).parent / "domains.csv")
     parser.add_argument("--data", type=Path, help="directory of the public sets; without it only synthetic rows")
-    parser.add_argument("--examples", type=int, default=40_000)
+    parser.add_argument("--examples", type=int, default=20_000)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--max-steps", type=int, default=-1, help="end after so many batches, not after all rows")
     parser.add_argument("--seed", type=int, default=1)
@@ -98,7 +98,9 @@ def main() -> None:
     rows = TokenRows.collect(map(encoder.encode, chain(synthetic, real * REAL_PASSES)), longest=LONGEST_ROW)
     log.info("%d synthetic and %d real rows (%d times), %d fit", options.examples, len(real), REAL_PASSES, len(rows))
     model = lora(Qwen3ForCausalLM.from_pretrained(options.base, dtype=torch.float32, attn_implementation="eager"))
-    settings = LoopSettings(learning_rate=options.learning_rate, weight_decay=0.0, seed=options.seed, max_steps=options.max_steps)
+    settings = LoopSettings(
+        learning_rate=options.learning_rate, weight_decay=0.0, seed=options.seed, max_steps=options.max_steps, compile=False
+    )
     losses = train(model, rows, options.output / "checkpoints", settings, pad_id=tokenizer.transformers.pad_token_id)
     model.to(torch.bfloat16).save_pretrained(adapter, safe_serialization=True)
     (options.output / "losses.json").write_text(json.dumps(losses, indent=1))

@@ -33,7 +33,7 @@ def test_from_nothing_to_a_bundle_that_serves(tmp_path: Path, monkeypatch: pytes
     vocabulary.write_text(VOCABULARY, encoding="utf-8")
     domains.write_text("id,domains\ncategory/headphones,electronics\ncategory/shirts,fashion\n", encoding="utf-8")
     monkeypatch.setattr("finetune.pretrain.TOKENIZER_EXAMPLES", 200)
-    monkeypatch.setattr("finetune.loop.torch.compile", lambda model, **options: model)
+    monkeypatch.setattr("finetune.loop.torch.compile", lambda model, **options: model)  # minutes, and nothing to see
     given = ["--vocabulary", vocabulary, "--domains", domains, "--examples", 40, "--max-steps", 2]
     run(monkeypatch, finetune.pretrain, "--output", tmp_path / "base", "--tokens", 600, *given)
     base = tmp_path / "base" / "base"

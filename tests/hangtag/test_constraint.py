@@ -194,7 +194,7 @@ def test_a_quotation_leans_towards_the_evidence_of_the_answers_tags():
     assert leaning(f"a\n\n{OPEN_QUOTE}linen") == {" shirt": 3.0, " ": 3.0, CLOSE_QUOTE: 0.0}
     assert leaning(f"a\n\n{OPEN_QUOTE}linen shirt") == {CLOSE_QUOTE: 3.0}
     assert leaning(f"b\n\n{OPEN_QUOTE}") == {"soft": 3.0, "s": 3.0, "l": 0.0}
-    assert leaning(f"b\n\n{OPEN_QUOTE}soft{CLOSE_QUOTE}{OPEN_QUOTE}") == {"l": 0.0}
+    assert leaning(f"b\n\n{OPEN_QUOTE}soft{CLOSE_QUOTE}{OPEN_QUOTE}") == {"l": 0.0, "s": 0.0}
 
 
 def test_without_a_listing_nothing_can_be_quoted():
