@@ -39,7 +39,7 @@ SERVED_CONTEXT = 512
 
 assert SERVED_CONTEXT <= CONTEXT
 
-WEIGHTS = {"own_candidates": 1.0, "own_stated": 11.0, "other_candidates": 6.0, "interests": 0.5, "evidence": 10.0}
+WEIGHTS = {"own_candidates": 1.0, "own_stated": 11.0, "other_candidates": 16.0, "interests": 0.5, "evidence": 10.0}
 
 
 def lora(model: Qwen3ForCausalLM) -> PeftModel:
