@@ -24,7 +24,7 @@ def show(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A bundle
     from hangtag.bundle import Bundle
 
     bundle = Bundle.load(directory)
-    vocabulary = bundle.vocabulary()
+    vocabulary = bundle.vocabulary
     weights = bundle.weights
     rows = {
         "model": bundle.model,

@@ -19,6 +19,7 @@ from eval.rows import Row
 from hangtag.errors import InvalidData, InvalidInput, InvalidVocabulary
 from hangtag.history import InterestProfile
 from hangtag.history_formats import with_ids
+from hangtag.listing import Listing
 from hangtag.lookup import tag_named
 from hangtag.vocabulary import TagVocabulary
 from serve.suggester import Suggester, SuggestionRequest
@@ -127,6 +128,11 @@ def _metrics(gold: Sequence[Sequence[str]], ranked: Sequence[Sequence[str]], k: 
     }
 
 
+def stands_in(listing: Listing, quote: str) -> bool:
+    """Whether the listing has the quotation as it was written, within a line."""
+    return any(quote in line for line in listing.quotable())
+
+
 def append_prediction(prediction: Prediction, path: Path) -> None:
     """One line more in a file that `read_predictions` reads."""
     with path.open("a", encoding="utf-8") as file:
@@ -173,7 +179,7 @@ async def _predict(suggester: Suggester, question: Question, slots: asyncio.Sema
         language=suggestion.language,
         candidates=tuple(suggester.vocabulary.tags[candidate.tag].id for candidate in found),
         quotes=len(quotes),
-        false_quotes=sum(not any(quote in line for line in listing.quotable()) for quote in quotes),
+        false_quotes=sum(not stands_in(listing, quote) for quote in quotes),
     )
 
 

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from eval.metrics import micro_f1
-from eval.run import QUOTATION
+from eval.run import QUOTATION, stands_in
 from finetune.synthesize import LANGUAGES, Example, Synthesizer, read_domains
 from hangtag.history import InterestProfile
 from hangtag.suggestion import Suggestion
@@ -50,7 +50,7 @@ def report_of(examples: list[Example], suggestions: list[Suggestion]) -> dict[st
         "listings": len(examples),
         "micro-F1": round(micro_f1([e.tags for e in examples], [[t.tag.id for t in s.tags] for s in suggestions]), 4),
         "quotes": len(quotes),
-        "false quotes": sum(not any(quote in line for line in example.listing.quotable()) for example, quote in quotes),
+        "false quotes": sum(not stands_in(example.listing, quote) for example, quote in quotes),
         "share of quotes that overlap words of a tag": round(sum(overlaps(e, q) for e, q in quotes) / max(1, len(quotes)), 4),
     }
 

@@ -10,7 +10,6 @@ import argparse
 import json
 import logging
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -121,8 +120,7 @@ def main() -> None:
     losses = train(model, encoded, options.output / "checkpoints", settings, pad_id=tokenizer.transformers.pad_token_id)
     model.to(torch.bfloat16).save_pretrained(base, safe_serialization=True)
     (options.output / "losses.json").write_text(json.dumps(losses, indent=1))
-    first = list(islice(losses, 1))
-    log.info("loss %s -> %s; base weights in %s", first, losses[-1:], base)
+    log.info("loss %s -> %s; base weights in %s", losses[:1], losses[-1:], base)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 
 from eval.rows import Row
 from finetune.rows import TrainingRow
+from finetune.synthesize import explained
 from hangtag.evidence import stated_span
 from hangtag.listing import Listing
 from hangtag.vocabulary import TagVocabulary
 
 MOST_TAGS, MOST_QUOTES = 5, 3
-FRAMES = {"en": ("It says {}.", "The listing mentions {}."), "zh": ("写到{}。", "文中提到{}。")}
+FRAMES = {"en": ("It says {quotes}.", "The listing mentions {quotes}."), "zh": ("写到{quotes}。", "文中提到{quotes}。")}
 WITHOUT_QUOTES = {"en": "It fits the listing as a whole.", "zh": "根据整体内容判断。"}
 _ATTRIBUTE = re.compile(r"^[^:]{1,40}: (?=\S)")
 
@@ -40,8 +41,4 @@ def training_rows(rows: Iterable[Row], vocabulary: TagVocabulary) -> Iterator[Tr
 
 def explanation(quotes: list[str], language: str, choice: int) -> str:
     """A reason that quotes `quotes`; `choice` picks among the frames."""
-    if not quotes:
-        return WITHOUT_QUOTES[language]
-    marked = [f"“{quote}”" for quote in quotes]
-    joined = "".join(marked) if language == "zh" else " and ".join(filter(None, [", ".join(marked[:-1]), marked[-1]]))
-    return FRAMES[language][choice % 2].format(joined)
+    return explained(FRAMES[language][choice % 2], quotes, language) if quotes else WITHOUT_QUOTES[language]

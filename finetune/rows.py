@@ -97,9 +97,10 @@ class TokenBatches(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
     def __init__(self, rows: TokenRows, *, budget: int, pad_id: int, seed: int = 0) -> None:
         self.rows, self.pad_id = rows, pad_id
-        quantiles = np.quantile(rows.lengths, WIDTH_QUANTILES, method="higher")
+        self._lengths = rows.lengths
+        quantiles = np.quantile(self._lengths, WIDTH_QUANTILES, method="higher")
         self.widths = np.unique(-(-quantiles.astype(np.int64) // 16) * 16)
-        padded = self.widths[np.searchsorted(self.widths, rows.lengths)]
+        padded = self.widths[np.searchsorted(self.widths, self._lengths)]
         order = np.random.default_rng(seed).permutation(len(rows))
         self.batches: list[tuple[int, NDArray[np.int64]]] = []
         for width in self.widths.tolist():
@@ -114,7 +115,7 @@ class TokenBatches(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """input_ids, labels, attention_mask: (rows, width) int64."""
         width, members = self.batches[index]
-        lengths = self.rows.lengths[members]
+        lengths = self._lengths[members]
         ids = np.full((len(members), width), self.pad_id, np.int64)
         labels = np.full((len(members), width), IGNORED, np.int64)
         for position, row in enumerate(members):

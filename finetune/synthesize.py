@@ -308,7 +308,7 @@ class Synthesizer:
             interests=tuple(self._tags[tag].id for tag in interests),
             tags=tuple(self._tags[tag].id for tag in tags),
             evidence=tuple((self._tags[tag].id, span) for tag, span in zip(tags, spans, strict=True)),
-            explanation=_explained(rng.choice(self._writers[language].book.explanations), spans[:MAX_QUOTES], language),
+            explanation=explained(rng.choice(self._writers[language].book.explanations), spans[:MAX_QUOTES], language),
         )
 
     def _interests(self, carried: list[int], rng: random.Random) -> list[int]:
@@ -332,7 +332,8 @@ class Synthesizer:
         return kept
 
 
-def _explained(frame: str, spans: list[str], language: str) -> str:
+def explained(frame: str, spans: list[str], language: str) -> str:
+    """`frame` with the spans quoted and put together in place of {quotes}; in Chinese, {joined} has an "and" as well."""
     quotes = [f"“{span}”" for span in spans]
     if language == "zh":
         joined = "".join(quotes[:-1]) + ("和" if len(quotes) > 1 else "") + quotes[-1]

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Weights:
     evidence: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bundle:
     """A checked bundle; its paths are absolute. `adapter` is None where the base is used as it is; `hub` and `revision` are set
     where the base is not among the files. `hash` is the manifest's: equal hashes, equal bundles."""
@@ -69,8 +70,9 @@ class Bundle:
         """Name and version, as answers give them."""
         return f"{self.name}@{self.version}"
 
+    @cached_property
     def vocabulary(self) -> TagVocabulary:
-        """The vocabulary that the bundle was trained on."""
+        """The vocabulary that the bundle was trained on, read once."""
         return read_vocabulary(self.vocabulary_file, name=self.name)
 
     @classmethod

@@ -24,7 +24,7 @@ def assemble(directory: Path, vocabulary: Path | None = None, *, encoder: str | 
     Close its engine in the end. Raises `InvalidBundle`, `InvalidVocabulary`, `UnknownLanguage`, `InvalidPrompt`,
     `EngineError`; what is cheap to check is checked before weights are read."""
     bundle = Bundle.load(directory)
-    own = bundle.vocabulary()
+    own = bundle.vocabulary
     tags = own if vocabulary is None else read_vocabulary(vocabulary)
     if not any(map(tags.speaks, bundle.languages)):
         raise UnknownLanguage(

@@ -57,7 +57,7 @@ class Suggester:
         self._template = PromptTemplate.read(bundle.prompt_file)
         self._grammar = ExplanationGrammar(tokenizer)
         self._codecs: dict[str, AnswerCodec] = {}
-        self._is_own = vocabulary.hash == bundle.vocabulary().hash
+        self._is_own = vocabulary.hash == bundle.vocabulary.hash
 
     @property
     def identity(self) -> str:
@@ -157,6 +157,9 @@ class Suggester:
                 " tokens for the listing; ask for fewer tags",
                 field="max_tags",
             )
+        whole = ids(request.listing)
+        if len(whole) <= room:
+            return request.listing, whole
         listing = cut_listing(request.listing, lambda shorter: len(ids(shorter)) <= room)
         return listing, ids(listing)
 

@@ -82,7 +82,7 @@ def test_the_bundle_is_small_and_whole() -> None:
     assert bundle.adapter is not None
     weights = [file for part in (bundle.base, bundle.adapter) for file in part.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in weights) < 25_000_000
-    vocabulary = bundle.vocabulary()
+    vocabulary = bundle.vocabulary
     assert len(vocabulary) >= 1_200
     assert set(vocabulary.languages) == {"en", "zh"}
     assert all(tag.aliases.get("en") and tag.aliases.get("zh") for tag in vocabulary)

@@ -93,7 +93,7 @@ def suggester_with(engine: Engine, directory: Path) -> Suggester:
     """A suggester of the bundle in `directory` whose model is run by `engine`."""
     bundle = Bundle.load(directory)
     assert bundle.base is not None
-    vocabulary = bundle.vocabulary()
+    vocabulary = bundle.vocabulary
     return Suggester(bundle, vocabulary, HuggingFaceTokenizer.load(bundle.base), engine, Candidates(vocabulary))
 
 

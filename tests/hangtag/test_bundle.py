@@ -55,8 +55,8 @@ def test_what_was_written_is_read(directory: Path) -> None:
     bundle = Bundle.load(directory)
     assert (bundle.model, bundle.languages, bundle.context) == ("shop@1", ("en", "zh"), 512)
     assert (bundle.weights.other_candidates, bundle.hub) == (2, None)
-    assert [tag.id for tag in bundle.vocabulary()] == ["a"]
-    assert bundle.vocabulary().name == "shop"
+    assert [tag.id for tag in bundle.vocabulary] == ["a"]
+    assert bundle.vocabulary.name == "shop"
 
 
 def test_paths_are_absolute_so_that_none_is_taken_for_a_model_on_a_hub(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
