@@ -11,11 +11,12 @@ feed into one token, and then a model learns what the decoder never allows.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
+import numpy as np
+
+from hangtag.compiled import CompiledVocabulary
 from hangtag.errors import InvalidAnswer, InvalidVocabulary
 from hangtag.explanation import CLOSE_QUOTE, OPEN_QUOTE, ExplanationGrammar
 from hangtag.tokenizer import Tokenizer
@@ -40,7 +41,14 @@ class AnswerCodec:
     `UnknownLanguage` where the vocabulary has no labels.
     """
 
-    def __init__(self, tokenizer: Tokenizer, vocabulary: TagVocabulary, language: str, grammar: ExplanationGrammar) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        vocabulary: TagVocabulary,
+        language: str,
+        grammar: ExplanationGrammar,
+        compiled: CompiledVocabulary | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.vocabulary = vocabulary
         self.language = language
@@ -51,14 +59,16 @@ class AnswerCodec:
         self.separator_id = separator[0]
         self.eos_id = tokenizer.eos_id
         self.written = vocabulary.written(language)
-        self.tag_ids = tuple(self._tag_ids(position) for position in range(len(vocabulary)))
-        self.trie = self._trie()
+        self.compiled = compiled or self._compile()
+        if (self.compiled.vocabulary_hash, self.compiled.language, self.compiled.tokenizer_hash) != self._identity:
+            raise InvalidVocabulary(f"the compiled vocabulary is not {vocabulary.name!r} in {language!r} for this tokenizer")
+        self.trie = self.compiled.trie
 
     def write(self, answer: Answer) -> list[int]:
         """Ids of the answer, `eos_id` at the end."""
         ids: list[int] = []
         for tag in answer.tags:
-            ids += [*self.tag_ids[tag], self.separator_id]
+            ids += [*self.trie.ids(tag), self.separator_id]
         return [*ids, self.separator_id, *self._explanation_ids(answer.explanation), self.eos_id]
 
     def read(self, ids: Sequence[int]) -> Answer:
@@ -90,11 +100,9 @@ class AnswerCodec:
             raise InvalidAnswer("the answer goes on after its end")
         return Answer(tuple(tags), self.tokenizer.decode(list(ids[position:-1])))
 
-    @cached_property
-    def hash(self) -> str:
-        """SHA-256 over vocabulary, language and tokenizer: what a compiled vocabulary is filed under."""
-        parts = f"{self.vocabulary.hash}:{self.language}:{self.tokenizer.hash}"
-        return hashlib.sha256(parts.encode()).hexdigest()
+    @property
+    def _identity(self) -> tuple[str, str, str]:
+        return self.vocabulary.hash, self.language, self.tokenizer.hash
 
     def _explanation_ids(self, explanation: str) -> list[int]:
         pieces: list[str] = [""]
@@ -117,10 +125,25 @@ class AnswerCodec:
             )
         return tuple(ids)
 
-    def _trie(self) -> TokenTrie:
+    def _compile(self) -> CompiledVocabulary:
+        tags, (vocabulary_hash, language, tokenizer_hash) = self.vocabulary.tags, self._identity
+        sequences = [self._tag_ids(position) for position in range(len(tags))]
         same: dict[tuple[int, ...], int] = {}
-        for position, ids in enumerate(self.tag_ids):
+        for position, ids in enumerate(sequences):
             if (other := same.setdefault(ids, position)) != position:
-                tags = self.vocabulary.tags
                 raise InvalidVocabulary(f"the tokenizer writes the tags {tags[other].id!r} and {tags[position].id!r} alike")
-        return TokenTrie.build(self.tag_ids)
+        facets = tuple(sorted({tag.facet for tag in tags if tag.facet}))
+        number = {facet: position for position, facet in enumerate(facets)}
+        parents = [self.vocabulary.index(tag.parent) if tag.parent is not None else -1 for tag in tags]
+        return CompiledVocabulary(
+            vocabulary_hash=vocabulary_hash,
+            language=language,
+            tokenizer_hash=tokenizer_hash,
+            tokenizer_size=self.tokenizer.size,
+            separator_id=self.separator_id,
+            eos_id=self.eos_id,
+            facets=facets,
+            tag_facet=np.array([number.get(tag.facet, -1) for tag in tags], np.int32),
+            tag_parent=np.array(parents, np.int32),
+            trie=TokenTrie.build(sequences),
+        )

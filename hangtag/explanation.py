@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from hangtag.tokenizer import Tokenizer
 
 OPEN_QUOTE, CLOSE_QUOTE = "“", "”"
+CLOSING = CLOSE_QUOTE.encode()
+"""The bytes that end a quotation."""
 FORBIDDEN = (b"](", b"://", b"www.")
 FORBIDDEN_BYTES = frozenset([*range(0x20), 0x7F, ord("<"), ord('"')])
 FORBIDDEN_CHARACTERS = frozenset(
@@ -125,6 +127,8 @@ class ExplanationGrammar:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         states, table = _automaton()
+        self.eos_id = tokenizer.eos_id
+        self.tokenizer_hash = tokenizer.hash
         written = [tokenizer.token_bytes(token) for token in range(tokenizer.size)]
         self.written = written
         self.after = self._walk(table, written)
@@ -177,6 +181,53 @@ class ExplanationGrammar:
         """The largest finite number in `tokens_left`: with more tokens than that left, none has to be refused."""
         return int(self.tokens_left[self.tokens_left < UNREACHABLE].max())
 
+    def tokens(self, text: int, left: int, may_open: bool) -> NDArray[np.int32]:
+        """The tokens that may come in state `text` with `left` tokens to go, the end included; those that open a quotation
+        only if it `may_open`."""
+        tokens = self.tokens_from[text]
+        if left <= self.longest_way_out:
+            tokens = tokens[self.tokens_left[self.after[text, tokens]] < left]
+        opening = self.opening[text] if may_open else ()
+        end = [self.eos_id] if self.may_end[text] else []
+        return np.concatenate([tokens, np.array([*opening, *end], np.int32)])
+
+    def mask(self, text: int, left: int, may_open: bool) -> NDArray[np.uint32]:
+        """`tokens` as a packed mask, (ceil(tokens / 32),): bit t % 32 of word t // 32 is token t. Kept once made."""
+        key = text, min(left, self.longest_way_out + 1), may_open
+        if key not in self._masks:
+            self._masks[key] = packed(self.tokens(*key), len(self.written))
+        return self._masks[key]
+
+    @cached_property
+    def _masks(self) -> dict[tuple[int, int, bool], NDArray[np.uint32]]:
+        return {}
+
+    @cached_property
+    def closing_tokens(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For each number of bytes of the closing mark that stand: the tokens that go on with it, and how many stand then."""
+        known, every = self.tokens_by_bytes, range(len(CLOSING) + 1)
+        return tuple(tuple((t, end) for end in every[start + 1 :] for t in known.get(CLOSING[start:end], ())) for start in every)
+
+    @cached_property
+    def closing_left(self) -> tuple[int, ...]:
+        """For each number of bytes of the closing mark that stand: the fewest tokens that write the rest."""
+        left = [0] * (len(CLOSING) + 1)
+        for start in range(len(CLOSING) - 1, -1, -1):
+            left[start] = min((1 + left[end] for _, end in self.closing_tokens[start]), default=UNREACHABLE)
+        return tuple(left)
+
+    def longest_from(self, beginning: bytes) -> int:
+        """Bytes of the longest token that starts with these two bytes; 1 where only single bytes do."""
+        return self._longest_from.get(beginning, 1)
+
+    @cached_property
+    def _longest_from(self) -> dict[bytes, int]:
+        longest: dict[bytes, int] = {}
+        for text in self.written:
+            if len(text) > longest.get(text[:2], 1):
+                longest[text[:2]] = len(text)
+        return longest
+
     @cached_property
     def tokens_by_bytes(self) -> dict[bytes, tuple[int, ...]]:
         """The tokens that write exactly these bytes."""
@@ -186,7 +237,9 @@ class ExplanationGrammar:
                 found[text] = (*found.get(text, ()), token)
         return found
 
-    @cached_property
-    def longest(self) -> int:
-        """Bytes of the longest token."""
-        return max(map(len, self.written), default=0)
+
+def packed(tokens: NDArray[np.int32], size: int) -> NDArray[np.uint32]:
+    """A mask of `size` bits with those of `tokens` set, (ceil(size / 32),): bit t % 32 of word t // 32 is token t."""
+    bits = np.zeros(-(-size // 32) * 32, np.bool_)
+    bits[tokens] = True
+    return np.packbits(bits, bitorder="little").view("<u4")

@@ -3,16 +3,16 @@ and tokens, not why something is quoted.
 
 The state is the set of byte positions of the listing at which what has been written so far may end, so one quotation can
 follow several places at once. A span starts and ends on a word boundary, stays in one line, and contains nothing that an
-explanation may not contain.
+explanation may not contain. A step is possible only where the rest of its word is: so a span can always be ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from hangtag.explanation import (
-    CLOSE_QUOTE,
     FORBIDDEN,
     FORBIDDEN_BYTES,
     FORBIDDEN_CHARACTERS,
@@ -22,89 +22,115 @@ from hangtag.explanation import (
 )
 from hangtag.text import is_word_boundary
 
-CLOSING = CLOSE_QUOTE.encode()
-"""The bytes that end a quotation."""
+
+class Step(NamedTuple):
+    """`token` leads from byte position `start` of the listing to `end`; its word ends at `word_end`, which is `left` tokens
+    further at least."""
+
+    start: int
+    token: int
+    end: int
+    word_end: int
+    left: int
 
 
 class QuotableText:
-    """The spans of `lines` (the listing exactly as written) that have no byte in `spent`, for one tokenizer's grammar.
+    """The spans of `lines` (the listing exactly as written) for one tokenizer's grammar.
 
-    `starts`: byte positions at which a quotation may begin. `tokens_left[p]`: tokens needed from byte position p inside a
-    quotation to the next place where it may end, UNREACHABLE if there is none.
+    Sets of byte positions that are no longer to be quoted (`spent`) are integers: bit p is byte p.
     """
 
-    def __init__(self, lines: Sequence[str], grammar: ExplanationGrammar, spent: frozenset[int] = frozenset()) -> None:
+    def __init__(self, lines: Sequence[str], grammar: ExplanationGrammar) -> None:
         self.lines = tuple(lines)
+        self.grammar = grammar
         self._text = "\n".join(lines)
         self._data = self._text.encode()
-        self._grammar = grammar
-        self._broken = self._breaks() | spent
-        self._matches: dict[int, dict[int, int]] = {}
-        self._rests: dict[frozenset[int], QuotableText] = {}
 
-    def without(self, spent: frozenset[int]) -> QuotableText:
-        """What can be quoted where the bytes in `spent` can not."""
-        if not spent:
-            return self
-        if spent not in self._rests:
-            self._rests[spent] = QuotableText(self.lines, self._grammar, spent)
-        return self._rests[spent]
-
-    def matches(self, position: int) -> dict[int, int]:
-        """Tokens that continue a span at byte `position`, with the position after each."""
-        if position not in self._matches:
-            found: dict[int, int] = {}
-            for end in range(position + 1, min(position + self._grammar.longest, len(self._data)) + 1):
-                if end - 1 in self._broken:
-                    break
-                for token in self._grammar.tokens_by_bytes.get(self._data[position:end], ()):
-                    found[token] = end
-            self._matches[position] = found
-        return self._matches[position]
+    def __len__(self) -> int:
+        """Bytes."""
+        return len(self._data)
 
     @cached_property
-    def starts(self) -> frozenset[int]:
-        """Word starts from which the end of a word can be reached."""
-        return frozenset(p for p in self._boundaries[0] if self._from_start(p) < UNREACHABLE)
-
-    @cached_property
-    def tokens_for_shortest(self) -> int:
-        """Tokens of the shortest span; UNREACHABLE if there is none."""
-        return min(map(self._from_start, self.starts), default=UNREACHABLE)
-
-    def places(self, span: bytes) -> frozenset[int]:
-        """The byte positions that `span` covers, wherever a quotation of it could have begun."""
-        begins = (start for start in self.starts if self._data.startswith(span, start))
-        return frozenset(position for start in begins for position in range(start, start + len(span)))
-
-    def occurrences(self, span: str) -> list[tuple[int, int]]:
-        """Byte positions before and after each place where `span` can be quoted."""
-        data = span.encode()
-        return [(start, start + len(data)) for start in sorted(self.starts) if self._is_quotable(start, data)]
-
-    def _is_quotable(self, start: int, data: bytes) -> bool:
-        places = range(start, start + len(data))
-        return self._data.startswith(data, start) and self._broken.isdisjoint(places) and self.may_end(start + len(data))
+    def starts(self) -> tuple[int, ...]:
+        """Byte positions at which a span may begin, ascending: word starts from which the end of a word can be reached."""
+        return tuple(position for position in self._boundaries[0] if self.steps(position))
 
     def may_end(self, position: int) -> bool:
         """Whether a span may end before byte `position`."""
-        return position in self._ends
+        return self.word_ends[position] == position
+
+    def steps(self, position: int) -> list[Step]:
+        """The steps from a byte position."""
+        return self._steps[position]
+
+    def is_free(self, step: Step, spent: int) -> bool:
+        """Whether nothing from the step's start to the end of its word is spent."""
+        return not spent >> step.start & ((1 << (step.word_end - step.start)) - 1)
+
+    def shortest(self, spent: int) -> int:
+        """Tokens of the shortest span that is free; UNREACHABLE if there is none."""
+        if not spent:
+            return self._shortest
+        return self._fewest(spent)
+
+    def occurrences(self, span: str) -> list[tuple[int, int]]:
+        """Byte positions before and after each place where `span` can be quoted."""
+        data, found = span.encode(), []
+        start = self._data.find(data) if data else -1
+        while start >= 0:
+            end = start + len(data)
+            if start in self._start_set and self.may_end(end) and not self._broken_in(start, end):
+                found.append((start, end))
+            start = self._data.find(data, start + 1)
+        return found
 
     @cached_property
-    def tokens_left(self) -> list[int]:
-        """(bytes + 1,) see the class; by dynamic programming from the end."""
-        left = [UNREACHABLE] * (len(self._data) + 1)
+    def word_ends(self) -> list[int]:
+        """(bytes + 1,) the first place from a byte position on where a span may end, -1 where a forbidden byte comes before."""
+        ends, following = set(self._boundaries[1]), [-1] * (len(self._data) + 1)
         for position in range(len(self._data), -1, -1):
-            following = self.matches(position).values()
-            left[position] = 0 if position in self._ends else min((1 + left[end] for end in following), default=UNREACHABLE)
-        return left
-
-    def _from_start(self, position: int) -> int:
-        return min((1 + self.tokens_left[end] for end in self.matches(position).values()), default=UNREACHABLE)
+            if position in ends:
+                following[position] = position
+            elif position < len(self._data) and position not in self._broken:
+                following[position] = following[position + 1]
+        return following
 
     @cached_property
-    def _ends(self) -> frozenset[int]:
-        return frozenset(self._boundaries[1])
+    def _steps(self) -> list[list[Step]]:
+        """By position, from the last to the first, since how far a step is from the end of its word depends on later ones."""
+        left = [UNREACHABLE] * (len(self._data) + 1)
+        found: list[list[Step]] = [[] for _ in left]
+        for position in range(len(self._data), -1, -1):
+            word_end = self.word_ends[position]
+            if word_end == position:
+                left[position] = 0
+            for token, end in self._matches(position):
+                if left[end] < UNREACHABLE:
+                    found[position].append(Step(position, token, end, self.word_ends[end], left[end]))
+                    if end <= word_end:
+                        left[position] = min(left[position], 1 + left[end])
+        return found
+
+    def _matches(self, position: int) -> Iterable[tuple[int, int]]:
+        """Tokens that the bytes from `position` on begin with, and where they end."""
+        known, data = self.grammar.tokens_by_bytes, self._data
+        for end in range(position + 1, min(position + self.grammar.longest_from(data[position : position + 2]), len(data)) + 1):
+            if end - 1 in self._broken:
+                return
+            for token in known.get(data[position:end], ()):
+                yield token, end
+
+    @cached_property
+    def _shortest(self) -> int:
+        return self._fewest(0)
+
+    def _fewest(self, spent: int) -> int:
+        steps = (step for start in self.starts for step in self.steps(start) if not spent or self.is_free(step, spent))
+        return min((1 + step.left for step in steps), default=UNREACHABLE)
+
+    @cached_property
+    def _start_set(self) -> frozenset[int]:
+        return frozenset(self.starts)
 
     @cached_property
     def _boundaries(self) -> tuple[list[int], list[int]]:
@@ -121,7 +147,11 @@ class QuotableText:
             ends.append(position)
         return starts, ends
 
-    def _breaks(self) -> frozenset[int]:
+    def _broken_in(self, start: int, end: int) -> bool:
+        return not self._broken.isdisjoint(range(start, end))
+
+    @cached_property
+    def _broken(self) -> frozenset[int]:
         """Byte positions that no span may contain: forbidden characters, and the last byte of each forbidden pattern."""
         broken: set[int] = set()
         position = 0

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from hangtag.answer import AnswerCodec
 from hangtag.bundle import Bundle
-from hangtag.constraint import AnswerRules
 from hangtag.errors import InvalidListing, InvalidRules, UnknownLanguage
 from hangtag.evidence import Evidence, stated_span
 from hangtag.explanation import ExplanationGrammar
 from hangtag.history import InterestProfile
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
+from hangtag.rules import AnswerRules
 from hangtag.suggestion import Suggestion, TagSuggestion
 from hangtag.text import match_language, sentence_ends
 from hangtag.vocabulary import TagVocabulary

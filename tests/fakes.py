@@ -7,10 +7,12 @@ import random
 from collections.abc import Sequence
 
 from hangtag.answer import AnswerCodec
-from hangtag.constraint import AnswerConstraint, AnswerRules, Phase, State
+from hangtag.constraint import AnswerConstraint
 from hangtag.explanation import ExplanationGrammar
 from hangtag.prior import TagPrior
 from hangtag.quotes import QuotableText
+from hangtag.rules import AnswerRules
+from hangtag.state import Phase
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
 
 
@@ -67,13 +69,13 @@ def constraint_of(
 ) -> AnswerConstraint:
     """A constraint over what may be quoted from `listing`."""
     return AnswerConstraint(
-        codec, rules or AnswerRules(max_tags=min(5, len(codec.vocabulary))), QuotableText(listing, codec.grammar), prior
+        codec.compiled, rules or AnswerRules(max_tags=min(5, len(codec.vocabulary))), QuotableText(listing, codec.grammar), prior
     )
 
 
 def random_answer(constraint: AnswerConstraint, chance: random.Random) -> list[int]:
     """The ids of an answer walked by a model of uniform logits."""
-    state, ids = State(), []
+    state, ids = constraint.start(), []
     while state.phase is not Phase.DONE:
         token = int(chance.choice(constraint.allowed(state).tokens))
         ids.append(token)

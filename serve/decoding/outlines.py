@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from outlines.processors import OutlinesLogitsProcessor
 
-from hangtag.constraint import AnswerConstraint, Phase, State
+from hangtag.constraint import AnswerConstraint
+from hangtag.state import Phase, State
 
 
 class ConstraintProcessor(OutlinesLogitsProcessor):  # type: ignore[misc]
@@ -30,7 +31,7 @@ class ConstraintProcessor(OutlinesLogitsProcessor):  # type: ignore[misc]
     def reset(self) -> None:
         """Forget everything: outlines calls this before each generation."""
         count = len(self._constraints)
-        self.states = [State() for _ in range(count)]
+        self.states: list[State] = [constraint.start() for constraint in self._constraints]
         self.ids: list[list[int]] = [[] for _ in range(count)]
         self.logprobs: list[list[float]] = [[] for _ in range(count)]
         self._offered: list[tuple[NDArray[np.int32], NDArray[np.float64]] | None] = [None] * count
@@ -43,7 +44,7 @@ class ConstraintProcessor(OutlinesLogitsProcessor):  # type: ignore[misc]
         for row, constraint in enumerate(self._constraints):
             state = self.states[row]
             if state.phase is Phase.DONE or self._is_cancelled(row):
-                masked[row, constraint.codec.eos_id] = 0.0
+                masked[row, constraint.compiled.eos_id] = 0.0
                 self._offered[row] = None
                 continue
             allowed = constraint.allowed(state)

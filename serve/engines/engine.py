@@ -5,13 +5,12 @@ HTTP.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from heapq import nlargest
 from typing import Protocol
 
 from hangtag.answer import AnswerCodec
-from hangtag.constraint import AnswerRules
 from hangtag.evidence import Evidence
 from hangtag.prior import TagPrior
+from hangtag.rules import AnswerRules
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,5 +49,4 @@ class Engine(Protocol):
 
 def most_tokens(codec: AnswerCodec, rules: AnswerRules) -> int:
     """The most tokens that an answer within the rules can have."""
-    longest = nlargest(rules.max_tags, map(len, codec.tag_ids))
-    return sum(longest) + rules.max_tags + 2 + (rules.max_explanation_tokens if rules.explain else 0)
+    return codec.compiled.most_tokens(rules.max_tags) + 2 + (rules.max_explanation_tokens if rules.explain else 0)

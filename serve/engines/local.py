@@ -22,9 +22,10 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from hangtag.bundle import Bundle
-from hangtag.constraint import AnswerConstraint, Phase
+from hangtag.constraint import AnswerConstraint
 from hangtag.errors import Cancelled, EngineError, HangtagError
 from hangtag.quotes import QuotableText
+from hangtag.state import Phase
 from serve.decoding.outlines import ConstraintProcessor
 from serve.engines.engine import Generation, GenerationRequest, most_tokens
 from serve.tokenizer import HuggingFaceTokenizer
@@ -164,7 +165,8 @@ class LocalEngine:
             request = job.request
             try:
                 quotable = QuotableText(request.quotable, request.codec.grammar)
-                running.append((job, AnswerConstraint(request.codec, request.rules, quotable, request.prior, request.evidence)))
+                constraint = AnswerConstraint(request.codec.compiled, request.rules, quotable, request.prior, request.evidence)
+                running.append((job, constraint))
             except HangtagError as error:
                 _fail(job, error)
             except Exception as error:  # the worker must outlive whatever a request holds

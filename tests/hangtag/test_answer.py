@@ -64,9 +64,9 @@ def test_a_tag_that_the_tokenizer_cannot_write_is_named():
 
 def test_the_hash_depends_on_vocabulary_language_and_tokenizer():
     hashes = {
-        codec_of(VOCABULARY).hash,
-        codec_of(VOCABULARY, language="zh").hash,
-        codec_of(VOCABULARY, ["x y"]).hash,
-        codec_of(vocabulary_of("linen")).hash,
+        codec_of(VOCABULARY).compiled.hash,
+        codec_of(VOCABULARY, language="zh").compiled.hash,
+        codec_of(VOCABULARY, ["x y"]).compiled.hash,
+        codec_of(vocabulary_of("linen")).compiled.hash,
     }
     assert len(hashes) == 4

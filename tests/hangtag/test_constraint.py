@@ -1,111 +1,92 @@
 import random
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hangtag.answer import Answer
-from hangtag.constraint import AnswerConstraint, AnswerRules, Phase, State
+from hangtag.constraint import AnswerConstraint
 from hangtag.errors import InvalidRules
 from hangtag.evidence import Evidence
 from hangtag.explanation import CLOSE_QUOTE, OPEN_QUOTE
 from hangtag.prior import TagPrior
 from hangtag.quotes import QuotableText
+from hangtag.rules import AnswerRules
+from hangtag.state import Phase
+from tests.cases import codecs, constraints
 from tests.fakes import codec_of, constraint_of, random_answer, vocabulary_of
 
-PIECES = ["a", "b", "ab", "亚", "麻", " x", "🎧", "é"]
-WORDS = [
-    "ab",
-    "aba",
-    "亚麻",
-    " x x",
-    "ww",
-    "w.",
-    ":/",
-    "/w",
-    "](",
-    "“",
-    "”",
-    "” and “",
-    "the ",
-    "\n\n",
-    "b\n",
-    "a“",
-    "st",
-    "\ufffd",
-]
-LABELS = st.lists(
-    st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map(lambda p: " ".join("".join(p).split())), min_size=1, max_size=12
-)
-LISTINGS = st.lists(st.text(alphabet="ab x亚麻🎧“”<w.:/](é\t", max_size=40), max_size=3)
 QUOTATION = re.compile(f"{OPEN_QUOTE}([^{CLOSE_QUOTE}]*){CLOSE_QUOTE}")
 
 
-@st.composite
-def cases(draw):
-    labels = list(dict.fromkeys(label for label in draw(LABELS) if label)) or ["a"]
-    codec = codec_of(vocabulary_of(*labels), draw(st.lists(st.sampled_from(WORDS), unique=True)))
-    least = draw(st.integers(0, len(labels)))
-    rules = AnswerRules(
-        min_tags=least,
-        max_tags=draw(st.integers(max(1, least), len(labels))),
-        explain=draw(st.booleans()),
-        max_explanation_tokens=draw(st.sampled_from([2, 3, 5, 9, 40])),
-    )
-    weights = draw(st.dictionaries(st.integers(0, len(labels) - 1), st.floats(-9, 9), max_size=4))
-    return constraint_of(codec, rules, listing=draw(LISTINGS), prior=TagPrior(weights))
-
-
-@settings(max_examples=400, deadline=None)
-@given(cases(), st.integers())
-def test_whatever_the_model_wants_the_answer_keeps_to_the_rules(constraint, seed):
-    ids = random_answer(constraint, random.Random(seed))
-    answer = constraint.codec.read(ids)  # raises on a repeated tag and on anything outside the vocabulary
-    rules = constraint.rules
+@settings(max_examples=600, deadline=None)
+@given(st.data())
+def test_whatever_the_model_wants_the_answer_keeps_to_the_rules(data):
+    codec = data.draw(codecs())
+    constraint = data.draw(constraints(codec))
+    ids = random_answer(constraint, random.Random(data.draw(st.integers())))
+    answer = codec.read(ids)  # raises on a repeated tag and on anything outside the vocabulary
+    rules, tags = constraint.rules, codec.vocabulary.tags
+    chosen = set(answer.tags)
     assert rules.min_tags <= len(answer.tags) <= rules.max_tags
-    assert len(ids) <= sum(len(constraint.codec.tag_ids[tag]) + 1 for tag in answer.tags) + 2 + rules.max_explanation_tokens
+    assert not chosen & rules.banned
+    assert rules.only is None or chosen <= rules.only
+    assert all(sum(tags[tag].facet == facet for tag in chosen) <= limit for facet, limit in rules.facet_limits.items())
+    assert all(len(chosen & group) <= 1 for group in rules.exclusions)
+    assert not rules.parent_or_child or not {tags[tag].parent for tag in chosen} & {tags[tag].id for tag in chosen}
+    assert len(ids) <= sum(len(codec.trie.ids(tag)) + 1 for tag in answer.tags) + 2 + rules.max_explanation_tokens
     assert bool(answer.explanation) == rules.explain
     assert not re.search(r"[\x00-\x1f\x7f<]|\]\(|://|www\.", answer.explanation, re.IGNORECASE)
     quotes = QUOTATION.findall(answer.explanation)
     assert all(any(quote in line for line in constraint.quotable.lines) for quote in quotes)
     assert OPEN_QUOTE not in QUOTATION.sub("", answer.explanation)
     assert CLOSE_QUOTE not in QUOTATION.sub("", answer.explanation)
-    assert constraint.codec.write(Answer(answer.tags, ""))[:-1] == ids[: len(constraint.codec.write(Answer(answer.tags, ""))) - 1]
+    assert codec.write(Answer(answer.tags, ""))[:-1] == ids[: len(codec.write(Answer(answer.tags, ""))) - 1]
 
 
 @settings(max_examples=300, deadline=None)
-@given(cases(), st.randoms(use_true_random=False))
+@given(constraints(), st.randoms(use_true_random=False))
 def test_the_biases_along_a_path_add_up_to_the_weight_of_its_tag(constraint, chance):
-    state, total = State(), 0.0
+    state, total = constraint.start(), 0.0
     while state.phase is Phase.TAGS:
         allowed = constraint.allowed(state)
         choice = chance.randrange(len(allowed.tokens))
         following = constraint.advance(state, int(allowed.tokens[choice]))
         total += float(allowed.bias[choice])
         if len(following.used) > len(state.used):
-            tag = int(constraint.codec.trie.leaf_tag[following.used[-1]])
-            assert total == pytest.approx(constraint.weight(tag), abs=1e-4)
+            assert total == pytest.approx(constraint.weight(following.used[-1]), abs=1e-4)
             total = 0.0
         state = following
 
 
-@given(cases(), st.integers())
+@settings(max_examples=300, deadline=None)
+@given(constraints(), st.randoms(use_true_random=False))
+def test_the_packed_mask_is_what_is_allowed(constraint, chance):
+    state, words = constraint.start(), np.empty(-(-len(constraint.grammar.written) // 32) + 2, np.uint32)
+    while state.phase is not Phase.DONE:
+        words.fill(0xFFFFFFFF)
+        constraint.fill(state, words)
+        tokens = constraint.allowed(state).tokens
+        assert np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).tolist() == sorted(tokens.tolist())
+        state = constraint.advance(state, int(chance.choice(tokens)))
+
+
+@given(constraints(), st.integers())
 def test_replay_leads_to_the_same_state(constraint, seed):
     ids = random_answer(constraint, random.Random(seed))
     assert constraint.replay(ids).phase is Phase.DONE
 
 
 def tokens(constraint, state):
-    return {
-        constraint.codec.tokenizer.token_bytes(int(token)).decode(errors="replace") for token in constraint.allowed(state).tokens
-    }
+    return {constraint.grammar.written[int(token)].decode(errors="replace") for token in constraint.allowed(state).tokens}
 
 
 def test_a_tag_that_is_used_closes_its_branch():
     codec = codec_of(vocabulary_of("linen", "linen shirt", "cotton"), ["linen", " shirt", "cotton"])
     constraint = constraint_of(codec, AnswerRules(min_tags=3, max_tags=3))
-    assert tokens(constraint, State()) == {"linen", "cotton"}
+    assert tokens(constraint, constraint.start()) == {"linen", "cotton"}
     state = constraint.replay(codec.tokenizer.encode("linen"))
     assert tokens(constraint, state) == {"\n", " shirt"}
     state = constraint.replay([*codec.tokenizer.encode("linen\n"), *codec.tokenizer.encode("linen")])
@@ -117,7 +98,7 @@ def test_a_tag_that_is_used_closes_its_branch():
 def test_the_prior_looks_ahead():
     codec = codec_of(vocabulary_of("linen", "linen shirt", "cotton"), ["linen", " shirt", "cotton"])
     constraint = constraint_of(codec, prior=TagPrior({1: 3.0, 2: 1.0}), rules=AnswerRules(max_tags=3))
-    first = constraint.allowed(State())
+    first = constraint.allowed(constraint.start())
     by_text = {codec.tokenizer.token_bytes(int(t)).decode(): float(b) for t, b in zip(first.tokens, first.bias, strict=True)}
     assert by_text == {"linen": 3.0, "cotton": 1.0}
     second = constraint.allowed(constraint.replay(codec.tokenizer.encode("linen")))
@@ -129,7 +110,7 @@ def quotable(text, listing):
     """Whether a quotation of exactly `text` can be written."""
     codec = codec_of(vocabulary_of("a"), [OPEN_QUOTE, CLOSE_QUOTE])
     constraint = constraint_of(codec, listing=listing)
-    state = State()
+    state = constraint.start()
     for token in codec.write(Answer((0,), f"x{OPEN_QUOTE}{text}{CLOSE_QUOTE}")):
         if token not in constraint.allowed(state).tokens:
             return False
@@ -181,7 +162,7 @@ def test_a_quotation_leans_towards_the_evidence_of_the_answers_tags():
     codec = codec_of(vocabulary_of("a", "b"), [OPEN_QUOTE, CLOSE_QUOTE, "soft", " linen", " shirt"])
     evidence = Evidence({0: "linen shirt", 1: "soft"}, 3.0)
     constraint = AnswerConstraint(
-        codec, AnswerRules(max_tags=2), QuotableText(["soft linen shirt"], codec.grammar), evidence=evidence
+        codec.compiled, AnswerRules(max_tags=2), QuotableText(["soft linen shirt"], codec.grammar), evidence=evidence
     )
 
     def leaning(text):
@@ -198,8 +179,9 @@ def test_a_quotation_leans_towards_the_evidence_of_the_answers_tags():
 
 
 def test_without_a_listing_nothing_can_be_quoted():
-    constraint = constraint_of(codec_of(vocabulary_of("a"), [OPEN_QUOTE, CLOSE_QUOTE]))
-    state = constraint.replay(constraint.codec.tokenizer.encode("a\n\nx"))
+    codec = codec_of(vocabulary_of("a"), [OPEN_QUOTE, CLOSE_QUOTE])
+    constraint = constraint_of(codec)
+    state = constraint.replay(codec.tokenizer.encode("a\n\nx"))
     assert OPEN_QUOTE not in tokens(constraint, state)
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from hangtag.answer import AnswerCodec
-from hangtag.constraint import AnswerRules, Phase
 from hangtag.prior import TagPrior
+from hangtag.rules import AnswerRules
+from hangtag.state import Phase
 from hangtag.vocabulary import Tag, TagVocabulary
 from serve.decoding.outlines import ConstraintProcessor
 from tests.fakes import codec_of, constraint_of, vocabulary_of

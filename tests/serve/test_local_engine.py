@@ -8,9 +8,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from hangtag.bundle import Bundle
-from hangtag.constraint import AnswerRules
 from hangtag.errors import EngineError
 from hangtag.prior import TagPrior
+from hangtag.rules import AnswerRules
 from serve.engines.engine import Generation, GenerationRequest
 from serve.engines.local import LocalEngine
 from serve.suggester import Suggester
