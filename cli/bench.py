@@ -44,6 +44,7 @@ def decoding(
     from eval.speed.decoding import Plan, run, write_json
     from eval.speed.tokenizers import TOKENIZERS
     from eval.speed.worker import ENGINES
+    from hangtag.errors import InvalidSettings
     from serve.settings import read_settings
 
     plan = Plan(
@@ -55,8 +56,8 @@ def decoding(
         rounds=rounds,
         limit=limit,
     )
-    if json is not None:
-        write_json(plan, [], json)
+    if json is not None and not json.parent.is_dir():
+        raise InvalidSettings(f"{json}: there is no directory {json.parent}; make it first", field="json")
     done: list[Row] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=messages()) as bar:

@@ -40,7 +40,7 @@ def test_a_bench_prints_tables_and_writes_json(tmp_path: Path) -> None:
         (["--sizes", "many"], "'many' is no list of numbers"),
         (["--sizes", "7"], "a size is 7"),
         (["--engines", "guess"], "there is no engine 'guess'"),
-        (["--json", "/nowhere/figures.json"], "/nowhere/figures.json"),
+        (["--json", "/nowhere/figures.json"], "there is no directory /nowhere"),
     ],
 )
 def test_what_can_not_be_measured_is_said(arguments: list[str], message: str) -> None:
