@@ -152,7 +152,7 @@ class _Worker:
 
     def measure(self, measurement: str, *, anew: bool) -> None:
         """Take one measurement, unless the engine was stopped or compiles too slowly to do it `anew`."""
-        slow = (self.row.figure("ready_s") or 0.0) > SLOW_TO_COMPILE
+        slow = self.row.rounds.get("ready_s", [0.0])[0] > SLOW_TO_COMPILE
         if not self.row.note and not (anew and slow and measurement in COMPILING):
             self._connection.send(measurement)
             self._receive(measurement)

@@ -28,7 +28,7 @@ Figures = dict[str, float]
 SECONDS_A_WALK, SECONDS_A_BATCH = 0.3, 0.5
 """A measurement goes on for at least as long, so that fast engines are not lost in the clock's noise."""
 FEWEST_STEPS = 8
-ENGINES = ("hangtag", "llguidance", "xgrammar", "outlines-core")
+ENGINES = ("hangtag", "hangtag-tensor", "llguidance", "xgrammar", "outlines-core")
 
 
 def make_engine(name: str, task: Task) -> MaskEngine:
@@ -37,6 +37,10 @@ def make_engine(name: str, task: Task) -> MaskEngine:
         from eval.speed.ours import ScalarHangtag
 
         return ScalarHangtag(task)
+    if name == "hangtag-tensor":
+        from eval.speed.tensors import TensorHangtag
+
+        return TensorHangtag(task)
     from eval.speed.peers import LlGuidance, OutlinesCore, XGrammar
 
     peers: dict[str, Callable[[Task], MaskEngine]] = {
