@@ -29,7 +29,8 @@ EVERY_ROUND = (*COMPILING, "warm", "batch")
 FIRST_ROUND = (*EVERY_ROUND, "logits")
 SLOW_TO_COMPILE = 5.0
 """Seconds from which on a vocabulary is compiled in the first round only."""
-SECONDS_TO_END = 2.0
+SECONDS_TO_START, SECONDS_TO_END = 300.0, 2.0
+"""How long a process may take to import what it needs, which is nobody's merit or fault, and to go."""
 PACKAGES = ("torch", "numpy", "llguidance", "xgrammar", "outlines-core", "mistral-common")
 _MODULES = {"llguidance": "llguidance", "xgrammar": "xgrammar", "outlines-core": "outlines_core"}
 
@@ -138,7 +139,7 @@ class _Worker:
         worker = cls(plan, row)
         worker._process.start()
         try:
-            worker._receive("start")
+            worker._receive("start", SECONDS_TO_START)
             yield worker
         finally:
             worker._stop()
@@ -155,12 +156,12 @@ class _Worker:
         slow = self.row.rounds.get("ready_s", [0.0])[0] > SLOW_TO_COMPILE
         if not self.row.note and not (anew and slow and measurement in COMPILING):
             self._connection.send(measurement)
-            self._receive(measurement)
+            self._receive(measurement, self._limit)
 
-    def _receive(self, measurement: str) -> None:
+    def _receive(self, measurement: str, limit: float) -> None:
         try:
-            answered = self._connection.poll(self._limit)
-            figures = self._connection.recv() if answered else f"stopped: {measurement} took more than {self._limit:g} s"
+            answered = self._connection.poll(limit)
+            figures = self._connection.recv() if answered else f"stopped: {measurement} took more than {limit:g} s"
         except (EOFError, OSError):
             figures = f"its process ended in {measurement}"
         if isinstance(figures, str):
