@@ -128,15 +128,17 @@ class OneByOne:
     ) -> None:
         self._engine = engine
         self.words = words
+        self._lines = list(words)
         self._mask = mask
-        self.matchers: list[Any] = [engine.open(number, row) for number, row in zip(numbers, words, strict=True)]
+        self.matchers: list[Any] = [engine.open(number, row) for number, row in zip(numbers, self._lines, strict=True)]
 
     def restart(self, row: int, number: int) -> None:
-        self.matchers[row] = self._engine.open(number, self.words[row])
+        self.matchers[row] = self._engine.open(number, self._lines[row])
 
     def fill(self) -> Words:
-        for matcher in self.matchers:
-            matcher.fill()
+        for line, matcher in zip(self._lines, self.matchers, strict=True):
+            if (filled := matcher.fill()) is not line:
+                line[:] = filled
         return self.words
 
     def accept(self, tokens: NDArray[np.int64]) -> None:
