@@ -10,23 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.rows import Row, read_rows, split, write_rows
+from eval.labels import Merged, merge, vocabulary_of
+from eval.rows import Row
 from hangtag.errors import InvalidData, InvalidInput
 from hangtag.jsonl import read_objects
 from hangtag.listing import MAX_CHARACTERS, Attributes, Listing
 from hangtag.text import detect_language, first_control, fold, normalise
-from hangtag.vocabulary import ANY_LANGUAGE, MAX_LABEL_CHARACTERS, Tag, TagVocabulary
-
-__all__ = ["SETS", "Converted", "Row", "convert", "read_rows", "split", "write_rows"]
+from hangtag.vocabulary import MAX_LABEL_CHARACTERS, TagVocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A data set as rows, the vocabulary of all their labels, and what was left out, cut or merged on the way."""
+    """A data set as rows, the vocabulary of all their labels, what was left out, cut or merged on the way as counts, and which
+    labels became one."""
 
     rows: list[Row]
     vocabulary: TagVocabulary
     notes: list[str]
+    merged: list[Merged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,7 @@ def convert(name: str, directory: Path) -> Converted:
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise InvalidData(f"{place}: not a row of {name}: {error!r}") from error
     counts = Counter(tag for _, source in sources for tag in source.tags)
-    forms: dict[str, str] = {}
-    for tag, count in counts.items():
-        best = forms.setdefault(fold(tag), tag)
-        forms[fold(tag)] = tag if count > counts[best] else best
+    forms, merged = merge(counts)
     notes["labels merged into one that differs only in case"] = len(counts) - len(forms)
     rows = []
     for place, source in sources:
@@ -72,9 +70,8 @@ def convert(name: str, directory: Path) -> Converted:
             notes["rows left out: no text"] += 1
         else:
             rows.append(_finished(source, tags, place))
-    labels = sorted({tag for row in rows for tag in row.tags})
-    vocabulary = TagVocabulary(name, [Tag(id=label, labels={ANY_LANGUAGE: label}) for label in labels])
-    return Converted(rows, vocabulary, [f"{count:,} {note}" for note, count in notes.items() if count])
+    vocabulary = vocabulary_of((tag for row in rows for tag in row.tags), name)
+    return Converted(rows, vocabulary, [f"{count:,} {note}" for note, count in notes.items() if count], merged)
 
 
 def _finished(source: _Source, tags: tuple[str, ...], place: str) -> Row:

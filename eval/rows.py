@@ -1,8 +1,7 @@
-"""`Row`: a listing and its true tags, read from JSONL and written back, and how rows are split for training and testing. It
-knows no data set, no metric and no model.
+"""`Row`: a listing and its true tags, read from JSONL and written back. It knows no data set, no metric and no model.
 
 One row a line: `id`, `tags` (labels), and optionally `product_id`, `title`, `description`, `attributes` (an object of
-strings), `language`, `category`, `user_id`, `events` (objects with `type`, `at`, `tags`, `product`), `at` (ISO 8601).
+strings), `language`, `category`, `user_id`, `events` (objects with `type`, `at`, and `tags` or `product`), `at` (ISO 8601).
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from hangtag.errors import InvalidData, InvalidInput
 from hangtag.history import Event
 from hangtag.history_formats import event_of
-from hangtag.jsonl import read_objects
+from hangtag.jsonl import parse_objects, read_text
 from hangtag.listing import Listing
 from hangtag.text import first_control
 
@@ -52,22 +51,67 @@ class Row:
             raise InvalidData("an attribute stands twice; join its values", field="attributes")
         if self.at is not None and self.at.tzinfo is None:
             raise InvalidData(f"the time {self.at.isoformat()} has no zone", field="at")
+        if self.at is not None and any(event.at > self.at for event in self.events):
+            raise InvalidData(f"an event is later than the row's own time {self.at.isoformat()}", field="events")
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line of a file that was left out, and why."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """The rows of a file, the line of each, its SHA-256 ("" for rows that come from no file), and what was left out of it."""
+
+    path: Path
+    rows: tuple[Row, ...]
+    lines: tuple[int, ...]
+    sha256: str = ""
+    skipped: tuple[Skipped, ...] = ()
+
+    def place(self, position: int) -> str:
+        """File and line of a row, as messages name it."""
+        return f"{self.path}: line {self.lines[position]}"
+
+    def without(self, reasons: Mapping[int, str]) -> RowFile:
+        """Without the rows at some positions; the reason is kept for each."""
+        kept = [position for position in range(len(self.rows)) if position not in reasons]
+        left_out = [Skipped(str(self.path), self.lines[position], reason) for position, reason in sorted(reasons.items())]
+        return replace(
+            self,
+            rows=tuple(self.rows[position] for position in kept),
+            lines=tuple(self.lines[position] for position in kept),
+            skipped=(*self.skipped, *left_out),
+        )
 
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a JSONL file (`.gz` too). Raises `InvalidData` naming file and line; nothing is skipped."""
+    return list(read_file(path).rows)
+
+
+def read_file(path: Path, *, skip_bad: bool = False) -> RowFile:
+    """The rows of a JSONL file (`.gz` too) with their lines. Raises `InvalidData` naming file and line of what is no row, or with
+    `skip_bad` leaves it out and says so; a file that can't be read at all is an error either way."""
     rows: list[Row] = []
     lines: dict[str, int] = {}
-    for number, given in read_objects(path, InvalidData):
-        place = f"{path}: line {number}"
+    skipped: list[Skipped] = []
+    for number, line in enumerate(_text(path, skip_bad).split("\n"), start=1):
         try:
-            row = _row(given)
-        except (InvalidInput, ValueError) as error:
-            raise InvalidData(f"{place}: {error}", field=getattr(error, "field", None)) from error
-        if (other := lines.setdefault(row.listing.id, number)) != number:
-            raise InvalidData(f"{place}: the id {row.listing.id!r} stands in line {other} already; ids must differ", field="id")
-        rows.append(row)
-    return rows
+            for _, given in parse_objects(line, str(path), InvalidData, first=number):
+                row = _placed(given, lines, f"{path}: line {number}")
+                lines[row.listing.id] = number
+                rows.append(row)
+        except InvalidData as error:
+            if not skip_bad:
+                raise
+            skipped.append(Skipped(str(path), number, str(error).removeprefix(f"{path}: line {number}: ")))
+    return RowFile(path, tuple(rows), tuple(lines.values()), hashlib.sha256(path.read_bytes()).hexdigest(), tuple(skipped))
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> None:
@@ -79,14 +123,26 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
     path.write_text("".join(json.dumps(_object(row), ensure_ascii=False) + "\n" for row in given), encoding="utf-8")
 
 
-def split(rows: Iterable[Row], share: float = 0.2) -> tuple[list[Row], list[Row]]:
-    """(train, test), `share` of the products in test, by SHA-256 of the product's id (of the row's, where it has none): the
-    same whatever the order, and no product, in whatever language, is on both sides."""
-    halves: tuple[list[Row], list[Row]] = ([], [])
-    for row in rows:
-        digest = hashlib.sha256((row.product_id or row.listing.id).encode()).digest()
-        halves[int.from_bytes(digest[:8], "big") < share * 2**64].append(row)
-    return halves
+def _text(path: Path, tolerant: bool) -> str:
+    """The file's text. If tolerant, bytes that are not UTF-8 become lone surrogates, which no row may contain: only their lines
+    are bad then."""
+    try:
+        return read_text(path, InvalidData)
+    except InvalidData as error:
+        if not tolerant or not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
+        return error.__cause__.object.decode("utf-8-sig", "surrogateescape")
+
+
+def _placed(given: dict[str, Any], lines: Mapping[str, int], place: str) -> Row:
+    try:
+        row = _row(given)
+    except (InvalidInput, ValueError) as error:
+        raise InvalidData(f"{place}: {error}", field=getattr(error, "field", None)) from error
+    if row.listing.id in lines:
+        other = lines[row.listing.id]
+        raise InvalidData(f"{place}: the id {row.listing.id!r} stands in line {other} already; ids must differ", field="id")
+    return row
 
 
 def _row(given: dict[str, Any]) -> Row:

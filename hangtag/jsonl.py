@@ -32,10 +32,10 @@ def read_text(path: Path, error: type[InvalidInput]) -> str:
         raise error(f"{path}: line {line}: not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8") from cause
 
 
-def parse_objects(text: str, source: str, error: type[InvalidInput]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of JSONL with the numbers of their lines, from 1; blank lines hold none. `source` is what messages call it.
-    Lines end with a line feed only: other characters that end lines may stand in JSON strings."""
-    for number, line in enumerate(text.split("\n"), start=1):
+def parse_objects(text: str, source: str, error: type[InvalidInput], *, first: int = 1) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of JSONL with the numbers of their lines, from `first`; blank lines hold none. `source` is what messages call
+    it. Lines end with a line feed only: other characters that end lines may stand in JSON strings."""
+    for number, line in enumerate(text.split("\n"), start=first):
         if not line.strip():
             continue
         try:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from eval.datasets import SETS, Converted, convert, read_rows, write_rows
+from eval.datasets import SETS, Converted, convert
+from eval.rows import read_rows, write_rows
 from hangtag.errors import InvalidData
 
 SIYUAN = {
@@ -116,6 +117,10 @@ def test_case_variants_become_the_most_frequent_form_and_of_equals_the_first(tmp
     converted = _convert(tmp_path, "winget_tags", *({"id": str(n), "name": "x", "tags": t} for n, t in enumerate(tags)))
     assert [row.tags for row in converted.rows] == [("pdf", "Zip"), ("pdf", "Zip"), ("pdf",)]
     assert converted.notes == ["3 labels merged into one that differs only in case", "1 tags that a row had twice"]
+    assert [merged.line() for merged in converted.merged] == [
+        "'Zip' (1) also stands for 'zip' (1)",
+        "'pdf' (2) also stands for 'PDF' (1), 'Pdf' (1)",
+    ]
 
 
 def test_what_is_cleaned_cut_or_left_out_is_counted(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows from JSONL and back, and the split: what is refused, where the message says it is, what stays together."""
+"""Rows from JSONL and back: what is refused or skipped, and where the message says it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.datasets import Row, read_rows, split, write_rows
+from eval.rows import Row, read_file, read_rows, write_rows
 from hangtag.errors import InvalidData
 from hangtag.history import Event
 from hangtag.listing import Listing
@@ -68,6 +68,10 @@ GOOD = {"id": "a", "title": "Mug", "tags": ["mug"]}
         (GOOD | {"id": "b", "at": "2026-01-02T12:00"}, "no zone"),
         (GOOD | {"id": "b", "events": [{"type": "like"}]}, "`at` is missing"),
         (GOOD | {"id": "b", "events": ["like"]}, "`events` is not a list of objects"),
+        (
+            GOOD | {"id": "b", "at": "2026-01-01T12:00Z", "events": [{"type": "like", "at": "2026-01-02T12:00Z"}]},
+            "an event is later than the row's own time",
+        ),
         ('{"id": ' + "9" * 5000 + "}", "not valid JSON"),
         (GOOD | {"id": "b", "events": [{"type": "steal", "at": "2026-01-02T12:00Z"}]}, "unknown event type"),
         (GOOD, "the id 'a' stands in line 1 already"),
@@ -100,12 +104,33 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "rows.jsonl").exists()
 
 
-def test_the_split_ignores_order_and_keeps_products_together() -> None:
-    rows = [Row(Listing("Mug", id=f"{n}.{side}"), ("mug",), f"p{n}") for n in range(500) for side in ("en", "zh")]
-    train, test = split(rows)
-    assert sorted(row.listing.id for row in train + test) == sorted(row.listing.id for row in rows)
-    assert not {row.product_id for row in train} & {row.product_id for row in test}
-    assert 0.15 < len(test) / len(rows) < 0.25
-    assert {row.listing.id for row in split(reversed(rows))[1]} == {row.listing.id for row in test}
-    assert split(rows, 0.0) == (rows, [])
-    assert split(rows, 1.0) == ([], rows)
+def test_bad_lines_can_be_left_out_and_each_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    lines = [json.dumps(GOOD), '{"id": ', json.dumps(GOOD), json.dumps(GOOD | {"id": "b", "tags": []}), "", "[1]"]
+    broken = b'{"id": "c", "title": "\xe9", "tags": ["mug"]}'
+    file.write_bytes("\n".join(lines).encode() + b"\n" + broken + b"\n" + json.dumps(GOOD | {"id": "z"}).encode())
+    found = read_file(file, skip_bad=True)
+    assert [row.listing.id for row in found.rows] == ["a", "z"]
+    assert found.lines == (1, 8)
+    assert found.place(1) == f"{file}: line 8"
+    assert [(each.file, each.line) for each in found.skipped] == [(str(file), line) for line in (2, 3, 4, 6, 7)]
+    reasons = [each.reason for each in found.skipped]
+    for reason, says in zip(
+        reasons, ["not valid JSON", "stands in line 1", "no tags", "not a JSON object", "U+DCE9"], strict=True
+    ):
+        assert says in reason
+        assert str(file) not in reason
+    assert len(found.sha256) == 64
+
+
+def test_a_missing_file_is_an_error_even_where_lines_may_be_bad(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match=r"absent\.jsonl: can't be read"):
+        read_file(tmp_path / "absent.jsonl", skip_bad=True)
+
+
+def test_rows_that_are_left_out_later_keep_their_lines(tmp_path: Path) -> None:
+    file = read_file(_file(tmp_path, GOOD, "", GOOD | {"id": "b"}, GOOD | {"id": "c"}))
+    left = file.without({1: "no room"})
+    assert [row.listing.id for row in left.rows] == ["a", "c"]
+    assert left.lines == (1, 4)
+    assert [(each.line, each.reason) for each in left.skipped] == [(3, "no room")]
