@@ -1,5 +1,5 @@
-"""`hangtag eval`: how good suggestions are on rows with known tags, and rows made of public data sets. It knows files and
-progress bars, no metric.
+"""`hangtag eval`: how good suggestions are on rows with known tags, two runs compared, and rows made of public data sets. It
+knows files and tables, no metric.
 """
 
 from __future__ import annotations
@@ -9,105 +9,38 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, VocabularyOption
+from cli.evaluate_run import OutOption, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from eval.rows import Row
-    from eval.run import Prediction
-    from serve.settings import Settings
+    from eval.labels import Merged
 
 app = typer.Typer(help="Measure suggestions on rows with known tags.", no_args_is_help=True)
+app.command()(run)
 
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the results go; made if it is missing.")]
+MERGED_SHOWN = 10
 
 
 @app.command()
-def run(
-    test: Annotated[Path, typer.Option(metavar="FILE", help="Rows: JSONL with id, title, ..., tags.")],
-    out: OutOption,
-    vocabulary: VocabularyOption = None,
-    bundle: BundleOption = None,
-    encoder: EncoderOption = None,
-    k: Annotated[int, typer.Option("--k", min=1, max=50, help="Tags asked for, and the k of the metrics.")] = 5,
-    known_tags: Annotated[
-        bool,
-        typer.Option(
-            "--known-tags", help="Leave out tags that the vocabulary lacks, and rows without any other; both are counted."
-        ),
-    ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's folder, or FOLDER:SYSTEM (hangtag, if none is said).")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The run to compare with.")],
 ) -> None:
-    """Suggest tags for every row and compare: report.json and predictions.jsonl.
+    """Show two runs with paired differences, and which of them are real (95%, bootstrap over the rows both have)."""
+    from cli.console import output, plain_table, print_table
+    from eval.compare import compare as compare_runs
 
-    Run again, it goes on where it was interrupted."""
-    import asyncio
-
-    from eval.rows import read_rows
-    from hangtag.errors import InvalidData
-    from serve.settings import read_settings
-
-    rows = read_rows(test)[:limit]
-    if not rows:
-        raise InvalidData(f"{test}: the file has no rows")
-    settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder)
-    out.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_run(settings, rows, test, out, k, known_tags))
-
-
-async def _run(settings: Settings, rows: Sequence[Row], test: Path, out: Path, k: int, known_tags: bool) -> None:
-    import json
-
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from cli.console import load_suggester, messages, output, plain_table, print_table
-    from eval.run import append_prediction, make_questions, measure, predict, read_predictions, with_known_tags
-    from hangtag.errors import InvalidData
-
-    suggester = load_suggester(settings)
-    try:
-        given = {"rows": len(rows), "labels": len({tag for row in rows for tag in row.tags})}
-        if known_tags:
-            rows = with_known_tags(rows, suggester.vocabulary)
-            if not rows:
-                raise InvalidData(f"{test}: no row has a tag of the vocabulary {suggester.vocabulary.name!r}")
-        used = {"rows": len(rows), "labels": len({tag for row in rows for tag in row.tags})}
-        questions = make_questions(rows, suggester, k=k)
-        file = out / "predictions.jsonl"
-        known = read_predictions(file)
-        answered: list[Prediction] = [known[question.key] for question in questions if question.key in known]
-        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=messages()) as bar:
-            task = bar.add_task("Suggesting", total=len(questions), completed=len(answered))
-            async for prediction in predict(suggester, [question for question in questions if question.key not in known]):
-                append_prediction(prediction, file)
-                answered.append(prediction)
-                bar.advance(task)
-    finally:
-        await suggester.engine.close()
-    metrics = measure(answered, k=k)
-    report = {
-        "model": suggester.bundle.model,
-        "vocabulary": {"name": suggester.vocabulary.name, "hash": suggester.vocabulary.hash},
-        "test": test.name,
-        "given": given,
-        "used": used,
-        "k": k,
-        "metrics": metrics,
-        "quotes": sum(prediction.quotes for prediction in answered),
-        "false_quotes": sum(prediction.false_quotes for prediction in answered),
-    }
-    (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    table = plain_table("metric", *metrics)
-    for name in dict.fromkeys(name for column in metrics.values() for name in column):
-        table.add_row(name, *(f"{column[name]:.4f}" if name in column else "" for column in metrics.values()))
+    comparison = compare_runs(first, second)
+    table = plain_table("metric", "A", "B", "A - B", "95% interval", "better")
+    for each in comparison.figures:
+        verdict = {"first": "A", "second": "B"}.get(each.verdict, each.verdict)
+        span = f"{each.difference.low:+.4f} to {each.difference.high:+.4f}"
+        table.add_row(each.name, f"{each.first:.4f}", f"{each.second:.4f}", f"{each.difference.value:+.4f}", span, verdict)
     console = output()
     print_table(console, table)
-    if used != given:
-        left_out = f"{given['rows'] - used['rows']:,} rows and {given['labels'] - used['labels']:,} labels"
-        console.print(f"Left out, since the vocabulary lacks their tags: {left_out}", soft_wrap=True)
-    console.print(f"{used['rows']:,} rows with {used['labels']:,} labels; report and predictions are in {out}", soft_wrap=True)
+    console.print(f"{comparison.rows:,} rows; A is {first}, B is {second}", soft_wrap=True)
+    if comparison.only_first or comparison.only_second:
+        left = f"{comparison.only_first:,} rows that only A has and {comparison.only_second:,} that only B has"
+        console.print(f"Left out: {left}", soft_wrap=True)
 
 
 @app.command()
@@ -116,7 +49,7 @@ def convert(
     directory: Annotated[Path, typer.Option("--from", metavar="DIR", help="The folder that holds the sets' folders.")],
     out: OutOption,
 ) -> None:
-    """Make rows.jsonl and vocabulary.jsonl of a public data set."""
+    """Make rows.jsonl and vocabulary.jsonl of a public data set; labels that became one are in merged.txt."""
     from cli.console import output
     from eval.datasets import convert as convert_set
     from eval.rows import write_rows
@@ -130,3 +63,39 @@ def convert(
     console.print(f"{len(converted.rows):,} rows, {len(converted.vocabulary):,} tags in {out}", soft_wrap=True)
     for note in converted.notes:
         console.print(f"Note: {note}", soft_wrap=True)
+    _show_merged(converted.merged, out / "merged.txt")
+
+
+@app.command()
+def split(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Rows: JSONL with id, title, ..., tags.")],
+    out: OutOption,
+    test_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the rows that goes to test.")] = 0.2,
+    by_time: Annotated[
+        bool, typer.Option("--by-time", help="The latest rows to test, by `at`; else by a hash of the product's id.")
+    ] = False,
+) -> None:
+    """Split rows into train.jsonl and test.jsonl: the same rows give the same halves, whatever their order."""
+    from cli.console import output
+    from eval.rows import read_rows, write_rows
+    from eval.splits import split as split_by_hash
+    from eval.splits import split_by_time
+
+    train, test = (split_by_time if by_time else split_by_hash)(read_rows(file), test_share)
+    out.mkdir(parents=True, exist_ok=True)
+    write_rows(train, out / "train.jsonl")
+    write_rows(test, out / "test.jsonl")
+    output().print(f"{len(train):,} rows in {out / 'train.jsonl'}, {len(test):,} in {out / 'test.jsonl'}", soft_wrap=True)
+
+
+def _show_merged(merged: list[Merged], file: Path) -> None:
+    from cli.console import output
+
+    if not merged:
+        file.unlink(missing_ok=True)
+        return
+    file.write_text("".join(each.line() + "\n" for each in merged), encoding="utf-8")
+    for each in merged[:MERGED_SHOWN]:
+        output().print(f"Merged: {each.line()}", soft_wrap=True)
+    if len(merged) > MERGED_SHOWN:
+        output().print(f"Merged: {len(merged) - MERGED_SHOWN:,} labels more, all in {file}", soft_wrap=True)
