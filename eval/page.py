@@ -88,6 +88,7 @@ def render(report: Report, corpus: Corpus, runs: Sequence[SystemRun]) -> str:
         title="/".join(corpus.test.path.resolve().parts[-2:]),
         k=k,
         model=MODEL,
+        own_order="in the model's own order",
         colours={name: number for number, name in enumerate(report["systems"])},
         parts=[(part, _tables(report, part)) for part in ("all", "seen") if any(part in s for s in report["systems"].values())],
         differences=_differences(report),

@@ -22,7 +22,7 @@ from hangtag.vocabulary import TagVocabulary
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """`key` is a hash over everything that decides the answer. `gold` and `tags` are ids; tags come by descending confidence. A
-    system with a model also has its explanation, how many quotations are in it and how many of them stand nowhere, and the
+    system with a model also has the place of each tag in its own answer, from 1, its explanation, how many quotations are in it and how many of them stand nowhere, and the
     candidates that words alone gave."""
 
     key: str
@@ -34,6 +34,12 @@ class Prediction:
     quotes: int = 0
     false_quotes: int = 0
     candidates: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+
+    @property
+    def own_order(self) -> tuple[str, ...]:
+        """The tags as the model wrote them; by confidence, where it wrote nothing."""
+        return tuple(tag for _, tag in sorted(zip(self.places, self.tags, strict=True))) if self.places else self.tags
 
 
 def key_of(system: Sequence[Any], row: Sequence[Any]) -> str:
@@ -87,10 +93,13 @@ def answers_of(predictions: Sequence[Prediction], vocabulary: TagVocabulary, k: 
 
 
 def _object(prediction: Prediction) -> dict[str, Any]:
-    tags = [{"tag": t, "confidence": c} for t, c in zip(prediction.tags, prediction.confidences, strict=True)]
+    pairs = zip(prediction.tags, prediction.confidences, strict=True)
+    tags: list[dict[str, Any]] = [{"tag": tag, "confidence": confidence} for tag, confidence in pairs]
     required = {"key": prediction.key, "id": prediction.id, "gold": list(prediction.gold), "tags": tags}
-    if not prediction.explanation and not prediction.candidates:
+    if not (prediction.explanation or prediction.candidates or prediction.places):
         return required
+    for tag, place in zip(tags, prediction.places, strict=False):
+        tag["place"] = place
     return required | {
         "explanation": prediction.explanation,
         "quotes": prediction.quotes,
@@ -111,4 +120,5 @@ def _prediction(given: dict[str, Any]) -> Prediction:
         quotes=int(given.get("quotes", 0)),
         false_quotes=int(given.get("false_quotes", 0)),
         candidates=tuple(map(str, given.get("candidates", ()))),
+        places=tuple(int(each["place"]) for each in given["tags"] if "place" in each),
     )

@@ -15,7 +15,7 @@ import numpy as np
 from eval.bootstrap import LEVEL, SAMPLES, SEED, Interval, Resampled, differences, intervals, resample
 from eval.calibration import precision_recall, reliability
 from eval.corpus import Corpus
-from eval.metrics import hits_of
+from eval.metrics import hits_of, ndcg, precision, sizes_of
 from eval.predictions import answers_of, system_of
 from eval.scores import Answers, Training, scores_of, seen_only
 from eval.systems import CANDIDATES, MODEL, TITLES, UNCALIBRATED, SystemRun
@@ -118,15 +118,20 @@ def _curves(run: SystemRun, answers: Answers, corpus: Corpus, k: int) -> dict[st
         found["explanations"] = sum(bool(prediction.explanation) for prediction in run.predictions)
         found["quotes"] = sum(prediction.quotes for prediction in run.predictions)
         found["false quotes"] = sum(prediction.false_quotes for prediction in run.predictions)
+    if any(prediction.places for prediction in run.predictions):
+        gold = [{corpus.vocabulary.tags[tag].id for tag in truth} for truth in corpus.gold]
+        own = hits_of(gold, [prediction.own_order for prediction in run.predictions], k)
+        figures = {"P@1": precision(own, 1), f"nDCG@{k}": ndcg(own, sizes_of(gold), k)}
+        found["in the model's own order"] = {name: round(float(values.mean()), 6) for name, values in figures.items()}
     if run.name == CANDIDATES:
         return found
     ranked = [[int(tag) for tag in row if tag >= 0] for row in answers.tags]
     hits = hits_of(corpus.gold, ranked, k)
     real = answers.tags >= 0
     confidences, right = answers.confidences[real], hits[real]
-    gold = sum(map(len, corpus.gold))
+    wanted = sum(map(len, corpus.gold))
     found["reliability"] = [asdict(each) for each in reliability(confidences, right)]
-    found["precision-recall"] = [asdict(each) for each in precision_recall(confidences, right, gold)]
+    found["precision-recall"] = [asdict(each) for each in precision_recall(confidences, right, wanted)]
     return found
 
 

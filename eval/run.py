@@ -90,13 +90,14 @@ async def _predict(suggester: Suggester, question: Question) -> Prediction:
     suggestion = await suggester.suggest(question.request)
     found = await asyncio.to_thread(suggester.candidates.find, listing)
     quotes = QUOTATION.findall(suggestion.explanation)
-    ordered = sorted(suggestion.tags, key=lambda tag: -tag.confidence)  # stable: of equals, the model's order
+    ordered = sorted(enumerate(suggestion.tags, start=1), key=lambda item: -item[1].confidence)  # of equals, the model's order
     return Prediction(
         key=question.key,
         id=question.id,
         gold=question.gold,
-        tags=tuple(found.tag.id for found in ordered),
-        confidences=tuple(found.confidence for found in ordered),
+        tags=tuple(tag.tag.id for _, tag in ordered),
+        confidences=tuple(tag.confidence for _, tag in ordered),
+        places=tuple(place for place, _ in ordered),
         explanation=suggestion.explanation,
         quotes=len(quotes),
         false_quotes=sum(not stands_in(listing, quote) for quote in quotes),

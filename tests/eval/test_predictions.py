@@ -13,7 +13,7 @@ from eval.predictions import Prediction, answers_of, append_predictions, key_of,
 from hangtag.errors import InvalidData
 from tests.fakes import vocabulary_of
 
-FULL = Prediction("k-1", "1", ("a",), ("b", "a"), (0.75, 0.5), "It says “a”.", 1, 0, ("a", "c"))
+FULL = Prediction("k-1", "1", ("a",), ("b", "a"), (0.75, 0.5), "It says “a”.", 1, 0, ("a", "c"), (2, 1))
 BARE = Prediction("k-2", "2", ("c",), ("a",), (0.25,))
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -55,6 +55,11 @@ def test_answers_are_filled_up_and_know_whether_quotes_hold() -> None:
     assert answers.quotes_hold is not None
     assert np.array_equal(answers.quotes_hold, [1, np.nan], equal_nan=True)
     assert answers_of([BARE], vocabulary_of("a"), 1).quotes_hold is None
+
+
+def test_the_models_own_order_is_kept() -> None:
+    assert FULL.own_order == ("a", "b")
+    assert BARE.own_order == ("a",)
 
 
 def test_keys_tell_systems_and_rows_apart() -> None:

@@ -66,6 +66,7 @@ def _answers(corpus: Corpus, right: int, system: str = "model") -> list[Predicti
                 2 if position < 5 else 1,
                 1 if position < 5 else 0,
                 tags[::-1],
+                (2, 1),
             )
         )
     return predictions
@@ -101,6 +102,7 @@ def test_a_report_has_every_figure_with_its_interval(corpus: Corpus, tmp_path: P
             assert all(each["low"] <= each["value"] <= each["high"] for each in system[part].values())
     assert (ours["quotes"], ours["false quotes"], ours["explanations"]) == (13, 5, 8)
     assert ours["all"]["quotes hold"]["value"] == pytest.approx(3 / 8)
+    assert ours["in the model's own order"]["P@1"] == pytest.approx(6 / 8)
     assert "ECE" in ours["all"]
     assert "ECE" not in report["systems"]["candidates"]["all"]
     assert report["rows"] == {
