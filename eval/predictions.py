@@ -22,8 +22,8 @@ from hangtag.vocabulary import TagVocabulary
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """`key` is a hash over everything that decides the answer. `gold` and `tags` are ids; tags come by descending confidence. A
-    system with a model also has the place of each tag in its own answer, from 1, its explanation, how many quotations are in it and how many of them stand nowhere, and the
-    candidates that words alone gave."""
+    system with a model also has the place of each tag in its own answer, from 1, its explanation, how many quotations are in it
+    and how many of them stand nowhere, and the candidates that words alone gave."""
 
     key: str
     id: str
