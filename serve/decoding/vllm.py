@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from vllm import envs
 from vllm.exceptions import VLLMValidationError
 from vllm.platforms import current_platform
 from vllm.v1.metrics.loggers import StatLoggerBase
@@ -56,6 +57,11 @@ def check_configuration(vllm_config: Any) -> None:
         raise InvalidSettings(
             "vLLM runs no logits processors for diffusion models and on TPUs, so answers would not be constrained; serve another"
             " model, or uninstall hangtag from this environment"
+        )
+    if envs.VLLM_USE_RUST_FRONTEND:
+        raise InvalidSettings(
+            "vLLM's Rust front end asks no logits processor whether a request can be kept; unset VLLM_USE_RUST_FRONTEND, or"
+            " uninstall hangtag from this environment"
         )
     if vllm_config.scheduler_config.async_scheduling and not vllm_config.use_v2_model_runner and not model.logits_processors:
         raise InvalidSettings(

@@ -72,6 +72,13 @@ def test_asynchronous_scheduling_needs_the_name_on_v1(served: Served) -> None:
     check_configuration(config)
 
 
+def test_the_rust_front_end_is_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configuration(served)
+    monkeypatch.setenv("VLLM_USE_RUST_FRONTEND", "1")
+    with pytest.raises(InvalidSettings, match="VLLM_USE_RUST_FRONTEND"):
+        check_configuration(config)
+
+
 def test_a_server_with_speculative_decoding_does_not_start(served: Served) -> None:
     """V1 would serve, and leave the processor out without a word; V2 would make it, and it refuses."""
     ended = subprocess.run(
