@@ -20,7 +20,7 @@ from hangtag.listing import Listing
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
 from hangtag.suggestion import Suggestion, TagSuggestion
-from hangtag.text import match_language, sentence_ends
+from hangtag.text import is_word_boundary, match_language, sentence_ends
 from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
@@ -30,6 +30,10 @@ from serve.tokenizer import HuggingFaceTokenizer
 DEFAULT_MAX_TAGS = 5
 LEAST_PROMPT_TOKENS = 64
 """Room that the longest possible answer has to leave for instruction and listing."""
+
+
+LONGEST_PIECE = 100
+"""Characters of a sentence after which a listing that does not fit may also be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,8 @@ class Suggester:
 
 def cut_listing(listing: Listing, fits: Callable[[Listing], bool]) -> Listing:
     """The listing itself if it fits, else the longest of its beginnings that does: the title up to the end of a sentence, then
-    whole attributes, then the description up to the end of a sentence. Raises `InvalidListing` where not even the first fits.
+    whole attributes, then the description up to the end of a sentence; of a long sentence up to the end of a word. Raises
+    `InvalidListing` where not even the first fits.
     """
     if fits(listing):
         return listing
@@ -195,9 +200,19 @@ def cut_listing(listing: Listing, fits: Callable[[Listing], bool]) -> Listing:
 
 
 def _text_ends(text: str) -> list[int]:
-    """The ends of the sentences of `text` that have something in them."""
-    blank = len(text) - len(text.lstrip())
-    return [end for end in sentence_ends(text) if end > blank]
+    """The ends of the sentences of `text` that have something in them; one of more than LONGEST_PIECE characters also ends
+    between words, since some texts have no full stop at all."""
+    begun = len(text) - len(text.lstrip())
+    ends = []
+    for end in sentence_ends(text):
+        while end - begun > LONGEST_PIECE:
+            latest = begun + LONGEST_PIECE
+            begun = next((offset for offset in range(latest, begun, -1) if is_word_boundary(text, offset)), latest)
+            ends.append(begun)
+        if end > begun:
+            ends.append(end)
+            begun = end
+    return ends
 
 
 def path_probabilities(generation: Generation, codec: AnswerCodec) -> list[float]:

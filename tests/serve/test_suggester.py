@@ -157,6 +157,20 @@ def test_a_listing_without_a_title_can_be_cut(listing: Listing, lines: list[str]
     assert cut_listing(listing, lambda shorter: len(shorter.text()) <= 4).lines() == lines
 
 
+@pytest.mark.parametrize(
+    ("text", "most", "cut"),
+    [
+        ("天气" * 500, 250, "天气" * 100),
+        ("sunny day " * 100, 250, "sunny day " * 20),
+        ("x" * 1000, 250, "x" * 200),
+        ("Short. " + "天气" * 500, 250, "Short. " + "天气" * 99 + "天"),
+    ],
+)
+def test_a_text_without_full_stops_is_cut_between_words(text: str, most: int, cut: str) -> None:
+    listing = Listing(description=text)
+    assert cut_listing(listing, lambda shorter: len(shorter.description) <= most).description.strip() == cut.strip()
+
+
 def test_cutting_text_of_thousands_of_sentences_is_quick() -> None:
     listing = Listing(title="a", description="!" * 19_000)
     started = time.perf_counter()
