@@ -21,6 +21,7 @@ from eval.run import QUOTATION, stands_in
 from eval.scores import LOWER_IS_BETTER
 from eval.systems import MODEL, SystemRun
 from hangtag.listing import Listing
+from hangtag.vocabulary import TagVocabulary
 
 WORST = 20
 SHOWN_CHARACTERS = 700
@@ -111,7 +112,8 @@ def worst_rows(corpus: Corpus, predictions: Sequence[Prediction], k: int, count:
     found = []
     for position in np.lexsort((-sure, scores))[:count].tolist():
         row, prediction = corpus.test.rows[position], predictions[position]
-        label = {tag: _label(corpus, tag) for tag in {*gold[position], *prediction.tags}}
+        language = row.listing.resolved_language()
+        label = {tag: _label(corpus.vocabulary, tag, language) for tag in {*gold[position], *prediction.tags}}
         found.append(
             WorstRow(
                 id=row.listing.id,
@@ -133,11 +135,10 @@ def worst_rows(corpus: Corpus, predictions: Sequence[Prediction], k: int, count:
     return found
 
 
-def _label(corpus: Corpus, tag: str) -> str:
-    """The label as people read it; a path where labels are shared."""
-    vocabulary = corpus.vocabulary
-    languages = [language for language in ("en", "und", *vocabulary.languages) if language in vocabulary.languages]
-    return vocabulary.written(languages[0])[vocabulary.index(tag)]
+def _label(vocabulary: TagVocabulary, tag: str, language: str) -> str:
+    """The label as readers of the listing know it; a path where labels are shared."""
+    spoken = language if vocabulary.speaks(language) else vocabulary.languages[0]
+    return vocabulary.written(spoken)[vocabulary.index(tag)]
 
 
 def _pieces(explanation: str, listing: Listing) -> list[tuple[str, str]]:
