@@ -13,12 +13,14 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.explanation import packed
+from hangtag.masks import Scratch, Words, packed
 from hangtag.ruled import RuledTags
 from hangtag.trie import Int32
 
 FEW = 32
 """Up to so many children are looked at one by one; of nodes with more, packed masks are kept."""
+FEW_CALLS = 4
+"""Up to so many children it is faster to ask for each whether it is open than for all at once."""
 KEPT_MASKS = 256
 
 Leaves = tuple[int, ...]
@@ -33,17 +35,19 @@ class Branches:
         # a memoryview gives Python's own numbers, several times faster than an array gives its scalars
         self._first, self._token = trie.first_edge.data, trie.edge_token.data
         self._low, self._high = trie.leaf_start.data, trie.leaf_end.data
+        self._ends = trie.ends.data
         self._class = ruled.leaf_class.data
         self._before = [row.data for row in ruled.class_before]
-        self._masks: OrderedDict[tuple[int, int], NDArray[np.uint32]] = OrderedDict()
+        self._masks: OrderedDict[tuple[int, int, int | None], Words] = OrderedDict()
 
     def open_leaves(self, node: int, closed: int, out: Leaves) -> int:
         """How many tags below `node` may still come."""
         low, high = self._low[node], self._high[node]
         first, last = bisect_left(out, low), bisect_left(out, high)
         if not closed:
-            return high - low - (last - first)
-        count = high - low - sum(row[high] - row[low] for bit, row in enumerate(self._before) if closed >> bit & 1)
+            whole: int = high - low - last + first
+            return whole
+        count: int = high - low - sum(row[high] - row[low] for bit, row in enumerate(self._before) if closed >> bit & 1)
         return count - sum(1 for leaf in out[first:last] if not self._is_closed(leaf, closed))
 
     def is_open(self, leaf: int, closed: int, out: Leaves) -> bool:
@@ -59,26 +63,36 @@ class Branches:
             live[child - 1 - first] = False
         return (np.flatnonzero(live) + first).astype(np.int32)
 
-    def fill(self, node: int, closed: int, out: Leaves, words: NDArray[np.uint32]) -> None:
-        """Write the tokens of the open edges into a packed mask, (ceil(tokens / 32),), which is overwritten."""
+    def mask(self, node: int, closed: int, out: Leaves, separator: int | None, scratch: Scratch) -> Words:
+        """The tokens of the open edges, and the `separator` if there is one, as a packed mask: a stored one, or `scratch`."""
         first, last = self._first[node], self._first[node + 1]
         if last - first > FEW:
-            np.copyto(words, self._mask(node, first, last, closed))
-            for child in self._exhausted(node, closed, out):
-                token = self._token[child - 1]
-                words[token >> 5] &= ~np.uint32(1 << (token & 31))
-            return
-        words.fill(0)
-        view, token_of = words.data, self._token
-        if closed or bisect_left(out, self._low[node]) < bisect_left(out, self._high[node]):
-            for edge in range(first, last):
-                if self.open_leaves(edge + 1, closed, out):
-                    token = token_of[edge]
-                    view[token >> 5] |= 1 << (token & 31)
+            stored = self._stored(node, first, last, closed, separator)
+            exhausted = self._exhausted(node, closed, out) if out else None
+            return scratch.copy_without(stored, (self._token[child - 1] for child in exhausted)) if exhausted else stored
+        touched = out and bisect_left(out, self._low[node]) < bisect_left(out, self._high[node])
+        if touched or (closed and last - first <= FEW_CALLS):
+            tokens = [self._token[edge] for edge in range(first, last) if self.open_leaves(edge + 1, closed, out)]
+        elif closed and first < last:
+            tokens = self._trie.edge_token[first:last][self._live(first, last, closed)].tolist()
         else:
-            for edge in range(first, last):
-                token = token_of[edge]
-                view[token >> 5] |= 1 << (token & 31)
+            tokens = self._token[first:last].tolist()
+        if separator is not None:
+            tokens.append(separator)
+        return scratch.write(tokens)
+
+    def child(self, node: int, token: int) -> int:
+        """The node that `token` leads to from `node`; one must."""
+        first = self._first[node]
+        last = self._first[node + 1]
+        edge = bisect_left(self._token, token, first, last)
+        assert edge < last, f"token {token} leads to no tag"
+        assert self._token[edge] == token, f"token {token} leads to no tag"
+        return edge + 1
+
+    def ending(self, node: int) -> int:
+        """The leaf of the tag that ends at `node`, -1 if none does."""
+        return int(self._low[node]) if self._ends[node] else -1
 
     def child_with(self, node: int, leaf: int) -> int:
         """The child of `node` that `leaf`, below it, belongs to; `node` itself where the leaf's tag ends there."""
@@ -105,11 +119,13 @@ class Branches:
         kind = self._class[leaf]
         return kind >= 0 and bool(closed >> kind & 1)
 
-    def _mask(self, node: int, first: int, last: int, closed: int) -> NDArray[np.uint32]:
-        if (known := self._masks.get((node, closed))) is not None:
+    def _stored(self, node: int, first: int, last: int, closed: int, separator: int | None) -> Words:
+        key = node, closed, separator
+        if (known := self._masks.get(key)) is not None:
             return known
-        live = self._live(first, last, closed)
-        mask = self._masks[node, closed] = packed(self._trie.edge_token[first:last][live], self._size)
+        tokens = self._trie.edge_token[first:last][self._live(first, last, closed)]
+        mask = self._masks[key] = packed(tokens if separator is None else np.append(tokens, separator), self._size)
+        mask.setflags(write=False)
         if len(self._masks) > KEPT_MASKS:
             self._masks.popitem(last=False)
         return mask

@@ -15,8 +15,9 @@ from hangtag.compiled import CompiledVocabulary
 from hangtag.errors import InvalidRules
 from hangtag.evidence import Evidence
 from hangtag.explanation import CLOSING, DEAD, OPEN, TEXT
+from hangtag.masks import Scratch, Words
 from hangtag.prior import TagPrior
-from hangtag.quotes import QuotableText, Step
+from hangtag.quotes import QuotableText, is_free
 from hangtag.rules import AnswerRules
 from hangtag.state import AtEnd, Done, InExplanation, InQuotation, InTags, State
 from hangtag.trie import ROOT
@@ -31,7 +32,7 @@ class Allowed:
 
 
 class AnswerConstraint:
-    """The state machine of one answer: begin with `start()`, ask `allowed` or `fill`, `advance` by the token that was chosen.
+    """The state machine of one answer: begin with `start()`, ask `allowed` or `mask`, `advance` by the token that was chosen.
 
     No place of the listing is quoted twice. There is no dead end: in every state that `advance` can reach (Done excepted) at
     least one token is allowed. Over the tokens of a tag, its separator included, the prior's biases add up to exactly the
@@ -62,7 +63,6 @@ class AnswerConstraint:
         by_leaf = sorted((int(self.trie.tag_leaf[tag]), weight) for tag, weight in weights.items() if weight != 0)
         self.prior_leaves = [leaf for leaf, _ in by_leaf if leaf >= 0]
         self.prior_weights = [weight for leaf, weight in by_leaf if leaf >= 0]
-        self._words = -(-len(self.grammar.written) // 32)
 
     def start(self) -> State:
         """The state before the first token."""
@@ -80,24 +80,27 @@ class AnswerConstraint:
         assert isinstance(state, AtEnd), "nothing follows the end"
         return _unbiased([self.compiled.eos_id])
 
-    def fill(self, state: State, words: NDArray[np.uint32]) -> None:
-        """Write `allowed` as a packed mask, (at least ceil(tokens / 32),): bit t % 32 of word t // 32 is token t."""
-        words, beyond = words[: self._words], words[self._words :]
-        beyond.fill(0)
+    def mask(self, state: State, scratch: Scratch) -> Words:
+        """`allowed` as a packed mask, (ceil(tokens / 32),): a stored one, not to be written to, or `scratch`, which the next call
+        overwrites. Scratches belong to one caller each."""
         if isinstance(state, InTags):
-            if state.node == ROOT and len(state.used) == self.rules.max_tags:
-                words.fill(0)
+            node, used, out, _, closed = state
+            if node == ROOT:
+                if len(used) == self.rules.max_tags:
+                    return scratch.write([self.compiled.separator_id])
+                may_separate = len(used) >= self.rules.min_tags
             else:
-                self.branches.fill(state.node, state.closed, state.out, words)
-            if self._may_separate(state):
-                words[self.compiled.separator_id >> 5] |= np.uint32(1 << (self.compiled.separator_id & 31))
-        elif isinstance(state, InExplanation):
-            np.copyto(words, self.grammar.mask(state.text, state.left, self._may_open(state)))
-        else:
-            words.fill(0)
-            view = words.data
-            for token in self.allowed(state).tokens.tolist():
-                view[token >> 5] |= 1 << (token & 31)
+                leaf = self.branches.ending(node)
+                may_separate = leaf >= 0 and self.branches.is_open(leaf, closed, out)
+            return self.branches.mask(node, closed, out, self.compiled.separator_id if may_separate else None, scratch)
+        if isinstance(state, InExplanation):
+            left = min(state.left, self.grammar.longest_way_out + 1)
+            stored: Words = self.grammar.masks[state.text, left, int(self._may_open(state))]
+            return stored
+        if isinstance(state, InQuotation):
+            return self._mask_of_quotation(state, scratch)
+        assert isinstance(state, AtEnd), "nothing follows the end"
+        return scratch.write([self.compiled.eos_id])
 
     def advance(self, state: State, token: int) -> State:
         """The state after `token`, which must be one of those allowed."""
@@ -130,8 +133,7 @@ class AnswerConstraint:
         have chosen without the prior, one of them would have won this branch. Empty for a separator that ends the tags."""
         if token == self.compiled.separator_id:
             return [] if state.node == ROOT else [int(self.trie.leaf_tag[self.trie.leaf_start[state.node]])]
-        child = self.trie.child(state.node, token)
-        assert child is not None, f"token {token} leads to no tag"
+        child = self.branches.child(state.node, token)
         leaves = range(int(self.trie.leaf_start[child]), int(self.trie.leaf_end[child]))
         return [int(self.trie.leaf_tag[leaf]) for leaf in leaves if self.branches.is_open(leaf, state.closed, state.out)]
 
@@ -143,8 +145,8 @@ class AnswerConstraint:
     def _may_separate(self, state: InTags) -> bool:
         if state.node == ROOT:
             return len(state.used) >= self.rules.min_tags
-        trie = self.trie
-        return bool(trie.ends[state.node]) and self.branches.is_open(int(trie.leaf_start[state.node]), state.closed, state.out)
+        leaf = self.branches.ending(state.node)
+        return leaf >= 0 and self.branches.is_open(leaf, state.closed, state.out)
 
     def _allowed_tags(self, state: InTags) -> Allowed:
         node = state.node
@@ -187,14 +189,12 @@ class AnswerConstraint:
     def _advance_tags(self, state: InTags, token: int) -> State:
         node, used, out, counts, closed = state
         if token != self.compiled.separator_id:
-            child = self.trie.child(node, token)
-            assert child is not None, f"token {token} leads to no tag"
-            return InTags(child, used, out, counts, closed)
+            return InTags(self.branches.child(node, token), used, out, counts, closed)
         if node == ROOT:
             return InExplanation(used, self.rules.max_explanation_tokens + 1) if self.rules.explain else AtEnd(used)
-        leaf = int(self.trie.leaf_start[node])
+        leaf = self.branches.ending(node)
         used = (*used, leaf)
-        out = tuple(sorted({*out, leaf, *self.ruled.rules_out(leaf)}))
+        out = self._left_out(out, leaf)
         if self.ruled.class_limit:
             kind = int(self.ruled.leaf_class[leaf])
             limit = self.ruled.class_limit[kind] if kind >= 0 else -1
@@ -203,39 +203,65 @@ class AnswerConstraint:
             closed = self.ruled.closed(counts, len(used))
         return InTags(ROOT, used, out, counts, closed)
 
+    def _left_out(self, out: tuple[int, ...], leaf: int) -> tuple[int, ...]:
+        if len(self.ruled.ruled_out):
+            return tuple(sorted({*out, leaf, *self.ruled.rules_out(leaf)}))
+        position = bisect_left(out, leaf)
+        return (*out[:position], leaf, *out[position:])
+
     def _may_open(self, state: InExplanation) -> bool:
         return self.quotable.shortest(state.spent) + self.grammar.closing_left[0] + 1 < state.left
 
-    def _steps(self, state: InQuotation) -> Iterator[Step]:
-        """The steps that go on from a state, whatever their length."""
-        for position in state.positions:
-            for step in self.quotable.steps(position):
-                if not state.spent or self.quotable.is_free(step, state.spent):
-                    yield step
+    def _room(self, state: InQuotation) -> int:
+        """The end of a span's word may be fewer tokens away."""
+        return state.left - self.grammar.closing_left[0] - 1
+
+    def _tokens(self, state: InQuotation) -> list[int]:
+        """The tokens that go on with a span and leave enough others to close it, some of them more than once."""
+        room, spent = self._room(state), state.spent
+        return [
+            token
+            for position in state.positions
+            for token, _, word_end, left in self.quotable.steps_from(position)
+            if left < room and (not spent or is_free(position, word_end, spent))
+        ]
+
+    def _closing(self, state: InQuotation) -> list[int]:
+        """The tokens that go on with the closing mark."""
+        if not (state.closing or self._ends(state)):
+            return []
+        grammar, left = self.grammar, state.left - 1
+        return [token for token, written in grammar.closing_tokens[state.closing] if grammar.closing_left[written] < left]
 
     def _allowed_quotation(self, state: InQuotation) -> Allowed:
-        room = state.left - self.grammar.closing_left[0] - 1
+        leads = dict.fromkeys(self._tokens(state), False)
         spans = list(self._spans_to_quote(state))
-        leads: dict[int, bool] = {}
-        for start, token, end, _, left in self._steps(state):
-            if left < room:
-                within = any((start > first if state.length else start == first) and end <= last for first, last in spans)
-                leads[token] = within or leads.get(token, False)
-        if state.closing or self._ends(state):
-            complete = any(last in state.positions for _, last in spans)
-            for token, written in self.grammar.closing_tokens[state.closing]:
-                if self.grammar.closing_left[written] + 1 < state.left:
-                    leads[token] = complete or leads.get(token, False)
+        room = self._room(state)
+        for position in state.positions if spans else ():
+            for token, end, word_end, left in self.quotable.steps_from(position):
+                if left < room and is_free(position, word_end, state.spent):
+                    begun = (last for first, last in spans if (position > first if state.length else position == first))
+                    leads[token] |= any(end <= last for last in begun)
+        complete = any(last in state.positions for _, last in spans)
+        for token in self._closing(state):
+            leads[token] = complete or leads.get(token, False)
         tokens = sorted(leads)
         bias = [self.evidence.weight * leads[token] for token in tokens]
         return Allowed(np.array(tokens, np.int32), np.array(bias, np.float32))
+
+    def _mask_of_quotation(self, state: InQuotation, scratch: Scratch) -> Words:
+        if state.length:
+            return scratch.write([*self._tokens(state), *self._closing(state)])
+        if state.spent or self._room(state) <= self.quotable.longest_first:
+            return scratch.write_many(self.quotable.first_tokens(state.spent, self._room(state)))
+        return self.quotable.first_mask
 
     def _spans_to_quote(self, state: InQuotation) -> Iterator[tuple[int, int]]:
         """Byte positions before and after the evidence for the answer's tags that is not quoted yet."""
         for tag in self.tags(state):
             if tag in self.evidence.spans:
                 for start, end in self.quotable.occurrences(self.evidence.spans[tag]):
-                    if not state.spent >> start & ((1 << (end - start)) - 1):
+                    if is_free(start, end, state.spent):
                         yield start, end
 
     def _ends(self, state: InQuotation) -> tuple[int, ...]:
@@ -243,7 +269,17 @@ class AnswerConstraint:
         return tuple(filter(self.quotable.may_end, state.positions)) if state.length else ()
 
     def _advance_quotation(self, state: InQuotation, token: int) -> State:
-        positions = tuple(sorted({step.end for step in self._steps(state) if step.token == token}))
+        spent = state.spent
+        if state.length:
+            reached = {
+                end
+                for position in state.positions
+                for known, end, word_end, _ in self.quotable.steps_from(position)
+                if known == token and (not spent or is_free(position, word_end, spent))
+            }
+            positions = (*reached,) if len(reached) < 2 else tuple(sorted(reached))
+        else:
+            positions = self.quotable.first_ends(token, spent)
         written = self.grammar.written[token]
         closing, ends = 0, state.ends if state.closing else self._ends(state)
         if ends and CLOSING[state.closing :].startswith(written):
@@ -252,7 +288,7 @@ class AnswerConstraint:
         if closing < len(CLOSING):
             length = state.length + len(written)
             return InQuotation(state.used, state.left - 1, state.spent, positions, length, closing, ends if closing else ())
-        spent, length = state.spent, state.length - state.closing
+        length = state.length - state.closing
         for end in ends:
             spent |= ((1 << length) - 1) << (end - length)
         return InExplanation(state.used, state.left - 1, TEXT, spent)

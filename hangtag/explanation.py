@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hangtag.masks import packed
 from hangtag.tokenizer import Tokenizer
 
 OPEN_QUOTE, CLOSE_QUOTE = "“", "”"
@@ -123,6 +124,9 @@ class ExplanationGrammar:
     may_end: (states,) whether the explanation may end there
     tokens_left: (states,) int32, the tokens needed at least until the end, the end itself included; UNREACHABLE where the
         tokenizer can't get there, and for OPEN, since only the listing knows how to go on
+    tokens_by_bytes: the tokens that write exactly these bytes; () for what only longer tokens begin with
+    masks: (states, longest_way_out + 2, 2, ceil(tokens / 32)) uint32, what `tokens` gives for a state, tokens left (more than
+        longest_way_out are as good as one more) and whether a quotation may open: bit t % 32 of word t // 32 is token t
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -135,6 +139,8 @@ class ExplanationGrammar:
         whole = [not state.partial and not state.start and not state.space_before and not state.opened for state in states]
         self.may_end = np.array(whole, np.bool_)
         self.tokens_left = self._distances()
+        self.tokens_by_bytes = self._by_bytes()
+        self.masks = self._packed()
 
     @staticmethod
     def _walk(table: NDArray[np.int16], written: list[bytes]) -> NDArray[np.int16]:
@@ -191,16 +197,10 @@ class ExplanationGrammar:
         end = [self.eos_id] if self.may_end[text] else []
         return np.concatenate([tokens, np.array([*opening, *end], np.int32)])
 
-    def mask(self, text: int, left: int, may_open: bool) -> NDArray[np.uint32]:
-        """`tokens` as a packed mask, (ceil(tokens / 32),): bit t % 32 of word t // 32 is token t. Kept once made."""
-        key = text, min(left, self.longest_way_out + 1), may_open
-        if key not in self._masks:
-            self._masks[key] = packed(self.tokens(*key), len(self.written))
-        return self._masks[key]
-
-    @cached_property
-    def _masks(self) -> dict[tuple[int, int, bool], NDArray[np.uint32]]:
-        return {}
+    def _packed(self) -> NDArray[np.uint32]:
+        shape, size = (len(self.may_end), self.longest_way_out + 2, 2), len(self.written)
+        masks = [packed(self.tokens(text, left, bool(may_open)), size) for text, left, may_open in np.ndindex(shape)]
+        return np.array(masks).reshape(*shape, -1)
 
     @cached_property
     def closing_tokens(self) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -216,30 +216,13 @@ class ExplanationGrammar:
             left[start] = min((1 + left[end] for _, end in self.closing_tokens[start]), default=UNREACHABLE)
         return tuple(left)
 
-    def longest_from(self, beginning: bytes) -> int:
-        """Bytes of the longest token that starts with these two bytes; 1 where only single bytes do."""
-        return self._longest_from.get(beginning, 1)
-
-    @cached_property
-    def _longest_from(self) -> dict[bytes, int]:
-        longest: dict[bytes, int] = {}
-        for text in self.written:
-            if len(text) > longest.get(text[:2], 1):
-                longest[text[:2]] = len(text)
-        return longest
-
-    @cached_property
-    def tokens_by_bytes(self) -> dict[bytes, tuple[int, ...]]:
-        """The tokens that write exactly these bytes."""
+    def _by_bytes(self) -> dict[bytes, tuple[int, ...]]:
         found: dict[bytes, tuple[int, ...]] = {}
         for token, text in enumerate(self.written):
             if text:
                 found[text] = (*found.get(text, ()), token)
+                for length in range(len(text) - 1, 0, -1):
+                    if text[:length] in found:
+                        break
+                    found[text[:length]] = ()
         return found
-
-
-def packed(tokens: NDArray[np.int32], size: int) -> NDArray[np.uint32]:
-    """A mask of `size` bits with those of `tokens` set, (ceil(size / 32),): bit t % 32 of word t // 32 is token t."""
-    bits = np.zeros(-(-size // 32) * 32, np.bool_)
-    bits[tokens] = True
-    return np.packbits(bits, bitorder="little").view("<u4")

@@ -8,9 +8,12 @@ explanation may not contain. A step is possible only where the rest of its word 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hangtag.explanation import (
     FORBIDDEN,
@@ -20,18 +23,30 @@ from hangtag.explanation import (
     UNREACHABLE,
     ExplanationGrammar,
 )
+from hangtag.masks import packed
 from hangtag.text import is_word_boundary
+
+Int64 = NDArray[np.int64]
 
 
 class Step(NamedTuple):
-    """`token` leads from byte position `start` of the listing to `end`; its word ends at `word_end`, which is `left` tokens
-    further at least."""
+    """`token` leads from a byte position of the listing to `end`; from the position to `word_end` nothing may be spent, and
+    that is `left` tokens further at least."""
 
-    start: int
     token: int
     end: int
     word_end: int
     left: int
+
+
+class Steps(NamedTuple):
+    """All steps, ascending by start: arrays of one length, int64."""
+
+    start: Int64
+    token: Int64
+    end: Int64
+    word_end: Int64
+    left: Int64
 
 
 class QuotableText:
@@ -45,6 +60,9 @@ class QuotableText:
         self.grammar = grammar
         self._text = "\n".join(lines)
         self._data = self._text.encode()
+        self._shortest: dict[int, int] = {}
+        self._free: dict[int, NDArray[np.bool_]] = {}
+        self._seen: dict[int, tuple[Step, ...]] = {}
 
     def __len__(self) -> int:
         """Bytes."""
@@ -53,25 +71,45 @@ class QuotableText:
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """Byte positions at which a span may begin, ascending: word starts from which the end of a word can be reached."""
-        return tuple(position for position in self._boundaries[0] if self.steps(position))
+        return tuple(np.unique(self.steps.start[self._is_first]).tolist())
 
     def may_end(self, position: int) -> bool:
         """Whether a span may end before byte `position`."""
-        return self.word_ends[position] == position
+        return position in self._word_ends
 
-    def steps(self, position: int) -> list[Step]:
+    def steps_from(self, position: int) -> tuple[Step, ...]:
         """The steps from a byte position."""
-        return self._steps[position]
+        if (known := self._seen.get(position)) is None:
+            first, last = np.searchsorted(self.steps.start, (position, position + 1))
+            columns = (column[first:last].tolist() for column in self.steps[1:])
+            known = self._seen[position] = tuple(map(Step._make, zip(*columns, strict=True)))
+        return known
 
-    def is_free(self, step: Step, spent: int) -> bool:
-        """Whether nothing from the step's start to the end of its word is spent."""
-        return not spent >> step.start & ((1 << (step.word_end - step.start)) - 1)
+    def first_ends(self, token: int, spent: int) -> tuple[int, ...]:
+        """Where spans end that begin with `token`."""
+        begins = self._is_first & (self.steps.token == token) & self._is_free(spent)
+        return tuple(np.unique(self.steps.end[begins]).tolist())
+
+    def first_tokens(self, spent: int, room: int) -> Int64:
+        """Tokens that a span may begin with, some more than once, where fewer than `room` end its first word."""
+        return self.steps.token[self._is_first & (self.steps.left < room) & self._is_free(spent)]
+
+    @cached_property
+    def first_mask(self) -> NDArray[np.uint32]:
+        """The tokens that a span may begin with, packed, (ceil(tokens / 32),)."""
+        return packed(self.steps.token[self._is_first], len(self.grammar.written))
+
+    @cached_property
+    def longest_first(self) -> int:
+        """The most tokens that it takes to end a word after its first token; -1 where nothing can be quoted."""
+        return int(self.steps.left[self._is_first].max(initial=-1))
 
     def shortest(self, spent: int) -> int:
-        """Tokens of the shortest span that is free; UNREACHABLE if there is none."""
-        if not spent:
-            return self._shortest
-        return self._fewest(spent)
+        """Tokens of the shortest span of which nothing is spent; UNREACHABLE if there is none."""
+        if spent not in self._shortest:
+            left = self.steps.left[self._is_first & self._is_free(spent)]
+            self._shortest[spent] = 1 + int(left.min(initial=UNREACHABLE - 1))
+        return self._shortest[spent]
 
     def occurrences(self, span: str) -> list[tuple[int, int]]:
         """Byte positions before and after each place where `span` can be quoted."""
@@ -79,58 +117,90 @@ class QuotableText:
         start = self._data.find(data) if data else -1
         while start >= 0:
             end = start + len(data)
-            if start in self._start_set and self.may_end(end) and not self._broken_in(start, end):
+            if start in self._start_set and self.may_end(end) and self._whole[start] >= end:
                 found.append((start, end))
             start = self._data.find(data, start + 1)
         return found
 
     @cached_property
-    def word_ends(self) -> list[int]:
-        """(bytes + 1,) the first place from a byte position on where a span may end, -1 where a forbidden byte comes before."""
-        ends, following = set(self._boundaries[1]), [-1] * (len(self._data) + 1)
-        for position in range(len(self._data), -1, -1):
-            if position in ends:
-                following[position] = position
-            elif position < len(self._data) and position not in self._broken:
-                following[position] = following[position + 1]
-        return following
+    def word_ends(self) -> Int64:
+        """Byte positions before which a span may end, ascending."""
+        return np.array(self._boundaries[1], np.int64)
 
     @cached_property
-    def _steps(self) -> list[list[Step]]:
-        """By position, from the last to the first, since how far a step is from the end of its word depends on later ones."""
-        left = [UNREACHABLE] * (len(self._data) + 1)
-        found: list[list[Step]] = [[] for _ in left]
-        for position in range(len(self._data), -1, -1):
-            word_end = self.word_ends[position]
-            if word_end == position:
-                left[position] = 0
-            for token, end in self._matches(position):
-                if left[end] < UNREACHABLE:
-                    found[position].append(Step(position, token, end, self.word_ends[end], left[end]))
-                    if end <= word_end:
-                        left[position] = min(left[position], 1 + left[end])
-        return found
-
-    def _matches(self, position: int) -> Iterable[tuple[int, int]]:
-        """Tokens that the bytes from `position` on begin with, and where they end."""
-        known, data = self.grammar.tokens_by_bytes, self._data
-        for end in range(position + 1, min(position + self.grammar.longest_from(data[position : position + 2]), len(data)) + 1):
-            if end - 1 in self._broken:
-                return
-            for token in known.get(data[position:end], ()):
-                yield token, end
+    def steps(self) -> Steps:
+        """Every step from which the end of its word can be reached."""
+        start, token, end = self._matches
+        word_end = self._following_end
+        left = np.where(word_end == np.arange(len(word_end)), 0, UNREACHABLE)
+        within = (end <= word_end[start]) & (start < word_end[start])
+        inner_start, inner_end = start[within], end[within]
+        groups = np.flatnonzero(np.diff(inner_start, prepend=-1))
+        while len(groups):
+            nearer = np.minimum(left[inner_start[groups]], np.minimum.reduceat(left[inner_end], groups) + 1)
+            if (nearer == left[inner_start[groups]]).all():
+                break
+            left[inner_start[groups]] = nearer
+        kept = left[end] < UNREACHABLE
+        start, token, end = start[kept], token[kept], end[kept]
+        return Steps(start, token, end, word_end[end], left[end])
 
     @cached_property
-    def _shortest(self) -> int:
-        return self._fewest(0)
-
-    def _fewest(self, spent: int) -> int:
-        steps = (step for start in self.starts for step in self.steps(start) if not spent or self.is_free(step, spent))
-        return min((1 + step.left for step in steps), default=UNREACHABLE)
+    def _is_first(self) -> NDArray[np.bool_]:
+        """(steps,) which of them a span may begin with."""
+        begins = np.zeros(len(self._data) + 1, np.bool_)
+        begins[self._boundaries[0]] = True
+        return begins[self.steps.start]
 
     @cached_property
     def _start_set(self) -> frozenset[int]:
         return frozenset(self.starts)
+
+    @cached_property
+    def _word_ends(self) -> frozenset[int]:
+        return frozenset(self._boundaries[1])
+
+    def _is_free(self, spent: int) -> NDArray[np.bool_] | bool:
+        """(steps,) of which steps nothing is spent, up to the end of the word."""
+        if not spent:
+            return True
+        if (known := self._free.get(spent)) is not None:
+            return known
+        bits = np.frombuffer(spent.to_bytes(len(self._data) // 8 + 1, "little"), np.uint8)
+        before = np.concatenate([[0], np.cumsum(np.unpackbits(bits, bitorder="little"), dtype=np.int64)])
+        free: NDArray[np.bool_] = before[self.steps.word_end] == before[self.steps.start]
+        self._free[spent] = free
+        return free
+
+    @cached_property
+    def _matches(self) -> tuple[Int64, Int64, Int64]:
+        """Every token that the bytes from some position on begin with: start, token and end."""
+        found: list[tuple[int, int, int]] = []
+        data, known, whole = self._data, self.grammar.tokens_by_bytes, self._whole
+        for start in range(len(data)):
+            for end in range(start + 1, int(whole[start]) + 1):
+                tokens = known.get(data[start:end])
+                if tokens is None:
+                    break
+                for token in tokens:
+                    found.append((start, token, end))
+        columns = np.array(found, np.int64).reshape(-1, 3).T
+        return columns[0], columns[1], columns[2]
+
+    @cached_property
+    def _whole(self) -> Int64:
+        """(bytes + 1,) up to which byte position nothing forbidden stands, from each position on."""
+        limits = np.full(len(self._data) + 1, len(self._data), np.int64)
+        limits[list(self._broken)] = list(self._broken)
+        return np.minimum.accumulate(limits[::-1])[::-1]
+
+    @cached_property
+    def _following_end(self) -> Int64:
+        """(bytes + 1,) the first place from a byte position on where a span may end, -1 where a forbidden byte comes before."""
+        ends = self.word_ends
+        places = np.arange(len(self._data) + 1)
+        following = np.append(ends, -1)[np.searchsorted(ends, places)]
+        return np.where(following <= self._whole, following, -1)
 
     @cached_property
     def _boundaries(self) -> tuple[list[int], list[int]]:
@@ -146,9 +216,6 @@ class QuotableText:
         if self._text and not self._text[-1].isspace():
             ends.append(position)
         return starts, ends
-
-    def _broken_in(self, start: int, end: int) -> bool:
-        return not self._broken.isdisjoint(range(start, end))
 
     @cached_property
     def _broken(self) -> frozenset[int]:
@@ -167,3 +234,8 @@ class QuotableText:
                 broken.add(found + len(pattern) - 1)
                 found = lowered.find(pattern, found + 1)
         return frozenset(broken)
+
+
+def is_free(start: int, end: int, spent: int) -> bool:
+    """Whether none of the bytes from `start` to `end` is spent."""
+    return not spent >> start & ((1 << (end - start)) - 1)

@@ -19,6 +19,7 @@ from eval.speed.tags import FEWEST_TAGS, LIMITED_FACET
 from hangtag.answer import Answer, AnswerCodec
 from hangtag.constraint import AnswerConstraint
 from hangtag.explanation import ExplanationGrammar
+from hangtag.masks import Scratch
 from hangtag.prior import TagPrior
 from hangtag.quotes import QuotableText
 from hangtag.rules import AnswerRules
@@ -69,7 +70,7 @@ class ScalarHangtag(Hangtag):
     ways = ("one by one",)
 
     def open(self, number: int, words: Words) -> Matcher:
-        return _ScalarMatcher(self.constraint(number), words)
+        return _ScalarMatcher(self.constraint(number))
 
     def batch(self, way: str, numbers: Sequence[int]) -> Batch:
         return OneByOne(self, numbers, np.zeros((len(numbers), self.task.mask_words), np.int32), self._mask)
@@ -83,18 +84,19 @@ class ScalarHangtag(Hangtag):
 
 
 class _ScalarMatcher:
-    def __init__(self, constraint: AnswerConstraint, words: Words) -> None:
+    def __init__(self, constraint: AnswerConstraint) -> None:
         self._constraint = constraint
-        self._words = words
-        self._unsigned = words.view(np.uint32)
+        self._scratch = Scratch(len(constraint.grammar.written))
         self._state = constraint.start()
 
     def restart(self) -> None:
         self._state = self._constraint.start()
 
     def fill(self) -> Words:
-        self._constraint.fill(self._state, self._unsigned)
-        return self._words
+        mask = self._constraint.mask(self._state, self._scratch)
+        if mask is not self._scratch.words:  # others write into a buffer that they are given: so do we
+            mask = self._scratch.copy_without(mask, ())
+        return mask.view(np.int32)
 
     def accept(self, token: int) -> None:
         self._state = self._constraint.advance(self._state, token)

@@ -20,7 +20,7 @@ from hangtag.state import AtEnd, Done, InExplanation, InQuotation, InTags
 from serve.decoding.forest import Forest
 from serve.decoding.priors import PriorRows
 from serve.decoding.quotations import QuotationRows
-from serve.decoding.table import Column, RowTable
+from serve.decoding.table import Column, RowTable, Shapes
 from serve.decoding.tags import TagRows
 
 TAGS, EXPLANATION, QUOTATION, END, DONE = range(5)
@@ -43,7 +43,7 @@ class Part:
 class BatchConstraint:
     """At most `rows` answers over logits of `width`, all of one tokenizer. A row that is done may only repeat its end.
 
-    `by_phase`: whether every part works only on the rows it concerns (on a CPU by default) or on all of them.
+    `by_data`: whether every part works only on the rows it concerns (on a CPU by default) or on all of them.
     """
 
     def __init__(
@@ -53,22 +53,24 @@ class BatchConstraint:
         width: int,
         device: torch.device | str = "cpu",
         *,
-        by_phase: bool | None = None,
+        by_data: bool | None = None,
     ) -> None:
         device = torch.device(device)
         assert width >= len(grammar.written), "the logits are narrower than the vocabulary"
         self._device, self._tokenizer = device, grammar.tokenizer_hash
-        self._by_phase = device.type == "cpu" if by_phase is None else by_phase
+        shapes = Shapes(device.type == "cpu" if by_data is None else by_data)
+        self._by_data = shapes.by_data
         self._eos, self._longest_way_out = grammar.eos_id, grammar.longest_way_out
         self._after = torch.from_numpy(grammar.after).to(device)
         self._forest = Forest(grammar, -(-width // 32), device)
         self._version = self._forest.version
-        self._tags = TagRows(self._forest, rows, device)
+        self._tags = TagRows(self._forest, shapes, rows, device)
         self._priors = PriorRows(self._tags, rows, device)
-        self._quotations = QuotationRows(grammar, rows, device)
+        self._quotations = QuotationRows(grammar, shapes, rows, device)
         self._table = RowTable(rows, device, [Column("phase", blank=DONE), *map(Column, ("text", "left", "explains", "longest"))])
         self._spare = rows
         self._words = torch.zeros((rows + 1, -(-width // 32)), dtype=torch.int32, device=device)
+        self._copies = torch.empty_like(self._words)
         self._stored = torch.full((rows + 1,), NOT_STORED, dtype=torch.long, device=device)
         self._written: list[Tensor] = []
         self._bits = torch.arange(32, dtype=torch.int32, device=device)
@@ -110,9 +112,8 @@ class BatchConstraint:
         if tags := self._select(r, TAGS):
             self._fill_tags(tags)
         if quotations := self._select(r, QUOTATION):
-            part = quotations.rows
-            self._stored[part] = torch.where(quotations.active, NOT_STORED, self._stored[part])
-            self._quotations.fill(part, quotations.active, self._table["left"][part], self._words)
+            part, left = quotations.rows, self._table["left"][quotations.rows]
+            self._written.append(self._quotations.fill(part, quotations.active, left, self._words))
         return self._words[: self._spare]
 
     def apply(self, logits: Tensor, rows: Tensor | None = None) -> None:
@@ -120,6 +121,8 @@ class BatchConstraint:
         r = self._known(rows, len(logits))
         self.fill(r)
         if tags := self._select(r, TAGS):
+            if stale := self._part(tags.rows, tags.active & self._priors.table["stale"][tags.rows]):
+                self._priors.weigh(stale.rows)
             tokens, bias, separator = self._priors.bias(tags.rows)
             _add(logits, tags, tokens, bias)
             _add(logits, tags, self._tags.table["separator"][tags.rows, None], separator[:, None])
@@ -151,7 +154,7 @@ class BatchConstraint:
         return self._part(r, self._table["phase"][r] == phase)
 
     def _part(self, r: Tensor, chosen: Tensor) -> Part | None:
-        if not self._by_phase:
+        if not self._by_data:
             return Part(torch.arange(len(r), device=self._device), r, chosen)
         index = chosen.nonzero()[:, 0]
         return Part(index, r[index], torch.ones_like(index, dtype=torch.bool)) if len(index) else None
@@ -165,30 +168,27 @@ class BatchConstraint:
         stored = torch.where(phase == EXPLANATION, text, torch.where(phase == QUOTATION, NOTHING, ONLY_THE_END))
         stored = torch.where(phase == TAGS, self._tags.masks(r), stored)
         changed = r
-        if self._by_phase:
+        if self._by_data:
             for places in self._written:
                 self._words.view(-1).index_fill_(0, places, 0)
             where = (stored != self._stored[r]).nonzero()[:, 0]
             changed, stored = r[where], stored[where]
         self._written = []
-        self._words.index_copy_(0, changed, self._forest.masks.data.index_select(0, stored))
+        copies = torch.index_select(self._forest.masks.data, 0, stored, out=self._copies[: len(changed)])
+        self._words.index_copy_(0, changed, copies)
         self._stored[changed] = stored
 
     def _fill_tags(self, tags: Part) -> None:
-        dense = self._tags.is_dense(tags.rows)
-        if few := self._part(tags.rows, ~dense & tags.active):
-            self._written.append(self._tags.fill_few(few.rows, few.active, self._words).view(-1))
-        if many := self._part(tags.rows, dense & tags.active):
-            self._tags.fill_dense(many.rows, many.active, self._words)
-            self._stored[many.rows] = torch.where(many.active, NOT_STORED, self._stored[many.rows])
-        self._written.append(self._tags.fill_separator(tags.rows, tags.active, self._words).view(-1))
+        dense, written = self._tags.fill(tags.rows, tags.active, self._words)
+        self._stored[tags.rows] = torch.where(dense, NOT_STORED, self._stored[tags.rows])
+        self._written += written
 
     def _advance_tags(self, part: Part, tokens: Tensor) -> None:
         table, r = self._table, part.rows
         ended, completed = self._tags.advance(r, part.active, tokens)
         if done := self._part(r, completed):
             self._tags.complete(done.rows, done.active)
-            self._priors.weigh(done.rows)
+            self._priors.table["stale"][done.rows] |= done.active
         following = torch.where(table["explains"][r] > 0, EXPLANATION, END)
         table["phase"][r] = torch.where(ended, following, table["phase"][r])
         table["left"][r] = torch.where(ended, table["longest"][r] + 1, table["left"][r])
@@ -208,7 +208,9 @@ class BatchConstraint:
 
     def _advance_quotation(self, part: Part, tokens: Tensor) -> None:
         table, r = self._table, part.rows
-        closed = self._quotations.advance(r, part.active, tokens)
+        closed, ends = self._quotations.advance(r, part.active, tokens)
+        if done := self._part(r, closed):
+            self._quotations.spend(done.rows, done.active, ends[done.index])
         table["phase"][r] = torch.where(closed, EXPLANATION, table["phase"][r])
         table["text"][r] = torch.where(closed, TEXT, table["text"][r])
         table["left"][r] -= part.active.long()

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hangtag.branches import FEW, Branches
-from hangtag.explanation import ExplanationGrammar, packed
+from hangtag.explanation import ExplanationGrammar
+from hangtag.masks import packed
+from hangtag.rules import MOST_TAGS
 from hangtag.trie import TokenTrie
 
 TOKEN, LOW, HIGH, FIRST_CHILD, DEGREE, DENSE, ENDS, NODE_COLUMNS = range(8)
@@ -28,7 +30,8 @@ KEY_SHIFT = 32
 
 @dataclass(slots=True, eq=False)
 class Planted:
-    """Where the tables of one trie begin; `mask_groups` masks belong to a dense node, `mask_stride` combinations each."""
+    """Where the tables of one trie begin; `mask_groups` masks belong to a dense node, `mask_stride`
+    combinations each. `ruled_out_counts` are how many leaves those rule out that rule out most, descending."""
 
     branches: Branches
     node: int
@@ -38,7 +41,13 @@ class Planted:
     mask: int
     mask_groups: int
     mask_stride: int
+    ruled_out_counts: list[int]
     users: int = 0
+
+    @property
+    def most_ruled_out(self) -> int:
+        """The most leaves that a leaf rules out."""
+        return self.ruled_out_counts[0]
 
 
 class Growing:
@@ -102,10 +111,8 @@ class Forest:
         self.masks = Growing((self._words,), torch.int32, 0, device)
         grammar, size = self._grammar, len(self._grammar.written)
         fixed = [packed(np.empty(0, np.int32), size), packed(np.array([grammar.eos_id], np.int32), size)]
-        for text in range(len(grammar.may_end)):
-            for left in range(grammar.longest_way_out + 2):
-                fixed += [grammar.mask(text, left, may_open) for may_open in (False, True)]
-        self.masks.append(self._widened(np.stack(fixed)))
+        texts = grammar.masks.reshape(-1, grammar.masks.shape[-1])
+        self.masks.append(self._widened(np.concatenate([np.stack(fixed), texts])))
 
     def _clear_up(self) -> None:
         """Plant the tries in use anew where more than half of the nodes belong to others."""
@@ -147,6 +154,7 @@ class Forest:
             mask=self.masks.append(masks),
             mask_groups=groups,
             mask_stride=stride,
+            ruled_out_counts=np.sort(np.diff(ruled.ruled_out_start))[::-1][:MOST_TAGS].tolist(),
         )
 
     def _dense_masks(self, branches: Branches, dense: NDArray[np.intp]) -> tuple[NDArray[np.int32], int, int]:

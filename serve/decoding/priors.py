@@ -2,13 +2,14 @@
 and which of them may still come, nothing of logits.
 
 Biases are given up to a constant a row, which no probability depends on: a branch gets the best weight below it, 0 where no tag
-below has one.
+below has one. These are looked at anew (`weigh`) only when a bias is asked for.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ class PriorRows:
             rows,
             device,
             [
+                Column("stale", torch.bool),
                 Column("leaf", torch.int32, NO_LEAF, wide=True),
                 Column("weight", torch.float32, wide=True),
                 Column("branch_from", blank=-1, wide=True),
@@ -40,47 +42,50 @@ class PriorRows:
 
     def put(self, row: int, constraint: AnswerConstraint) -> None:
         """Begin a row, whose tags have been put in."""
-        trie = constraint.trie
-        branches: dict[int, int] = {}
-        ways: list[tuple[int, int]] = []
+        trie, table = constraint.trie, self.table
+        number: dict[int, int] = {}
         parents: list[int] = []
-        for number, leaf in enumerate(constraint.prior_leaves):
+        ways: list[tuple[int, int]] = []
+        for position, leaf in enumerate(constraint.prior_leaves):
             above = ROOT
-            for node in trie.path(leaf):
-                if node not in branches:
-                    branches[node] = len(branches)
+            while (node := constraint.branches.child_with(above, leaf)) != above:
+                if node not in number:
+                    number[node] = len(number)
                     parents.append(above)
-                ways.append((branches[node], number))
+                ways.append((number[node], position))
                 above = node
-        nodes, count = list(branches), len(branches)
-        self.table.put(
+        nodes = np.array(list(number), np.int64)
+        table.widen("branch_best", len(nodes))
+        table.put(
             row,
-            leaf=(constraint.prior_leaves, len(constraint.prior_leaves)),
-            weight=(constraint.prior_weights, len(constraint.prior_weights)),
-            branch_from=(parents, count),
-            branch_token=([int(trie.edge_token[node - 1]) for node in nodes], count),
-            branch_low=([int(trie.leaf_start[node]) for node in nodes], count),
-            branch_high=([int(trie.leaf_end[node]) for node in nodes], count),
-            branch_best=([], count),
-            way_branch=([branch for branch, _ in ways], len(ways)),
-            way_leaf=([leaf for _, leaf in ways], len(ways)),
+            leaf=constraint.prior_leaves,
+            weight=constraint.prior_weights,
+            branch_from=parents,
+            branch_token=trie.edge_token[nodes - 1],
+            branch_low=trie.leaf_start[nodes],
+            branch_high=trie.leaf_end[nodes],
+            way_branch=[branch for branch, _ in ways],
+            way_leaf=[position for _, position in ways],
+            stale=True,
         )
-        self.weigh(torch.tensor([row], device=self.table.device))
 
     def weigh(self, r: Tensor) -> None:
-        """Find the best weight below every branch anew, after tags have gone."""
+        """Find the best weight below every branch anew, where tags have gone since."""
         table = self.table
         leaf, way_leaf, way_branch = table["leaf"][r], table["way_leaf"][r], table["way_branch"][r]
-        low = torch.where(leaf < NO_LEAF, leaf, 0)
-        comes = (self._tags.open_leaves(r, low, low + 1) > 0) & (leaf < NO_LEAF)
-        number = way_leaf.clamp(min=0)
-        comes = comes.gather(1, number) & (way_leaf >= 0)
-        weight = torch.where(comes, table["weight"][r].gather(1, number), -math.inf)
+        known = torch.where(leaf < NO_LEAF, leaf, 0)
+        comes = (self._open(r, known, known + 1) > 0) & (leaf < NO_LEAF)
+        comes = comes.gather(1, way_leaf.clamp(min=0)) & (way_leaf >= 0)
+        weight = torch.where(comes, table["weight"][r].gather(1, way_leaf.clamp(min=0)), -math.inf)
         best = torch.full_like(table["branch_best"][r], -math.inf).scatter_reduce(1, way_branch, weight, "amax")
         weighted = torch.zeros_like(table["branch_low"][r]).scatter_add(1, way_branch, comes.int())
-        others = self._tags.open_leaves(r, table["branch_low"][r], table["branch_high"][r]) > weighted
-        best = torch.where(others | (weighted == 0), best.clamp(min=0), best)
-        table["branch_best"][r] = best
+        others = self._open(r, table["branch_low"][r], table["branch_high"][r]) > weighted
+        table["branch_best"][r] = torch.where(others | (weighted == 0), best.clamp(min=0), best)
+        table["stale"][r] = False
+
+    def _open(self, r: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        rows = r[:, None].expand(low.shape).reshape(-1)
+        return self._tags.open_leaves(rows, low.reshape(-1), high.reshape(-1)).view(low.shape)
 
     def bias(self, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(n, B) tokens with (n, B) biases, different ones where these are not 0, and (n,) that of the separator."""

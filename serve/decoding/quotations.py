@@ -7,25 +7,39 @@ Conventions are those of `serve.decoding.tags`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hangtag.constraint import AnswerConstraint
 from hangtag.explanation import CLOSING, UNREACHABLE, ExplanationGrammar
-from hangtag.quotes import Step
+from hangtag.quotes import Int64, Steps
 from hangtag.state import InExplanation, InQuotation, State
-from serve.decoding.table import Column, RowTable, scatter_bits
+from serve.decoding.table import Column, RowTable, Shapes, add_bits
 
 NOWHERE = -1
-STEP_BLANKS = {"start": 0, "end": 0, "word_end": 0, "left": UNREACHABLE, "token": NOWHERE, "slot": 0}
-"""Columns of a step, and what stands in a row that has fewer steps: one that no token takes and that leads nowhere."""
+START, END, WORD_END, LEFT, TOKEN, SLOT, STEP_COLUMNS = range(7)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ways:
+    """Steps that go on from where rows are, (F,) each: the line of `r`, the step, whether it counts."""
+
+    line: Tensor
+    step: Tensor
+    valid: Tensor
 
 
 class QuotationRows:
     """State of R rows inside quotation marks, and what their listings let them write. A row's different tokens are its `slots`;
     the tokens that close a quotation are the first of them."""
 
-    def __init__(self, grammar: ExplanationGrammar, rows: int, device: torch.device) -> None:
+    def __init__(self, grammar: ExplanationGrammar, shapes: Shapes, rows: int, device: torch.device) -> None:
+        self._shapes = shapes
         self._closers = sorted({token for group in grammar.closing_tokens for token, _ in group})
         self._room = grammar.closing_left[0] + 1
         after = torch.zeros((len(CLOSING) + 1, len(grammar.written)), dtype=torch.long)
@@ -40,77 +54,88 @@ class QuotationRows:
             rows,
             device,
             [
-                *(Column(name) for name in ("length", "closing")),
+                *map(Column, ("length", "closing", "step_count")),
                 Column("shortest", blank=UNREACHABLE),
                 Column("lean", torch.float32),
                 *(Column(name, torch.bool, wide=True) for name in ("positions", "ends", "starts", "word_ends", "spent")),
                 Column("spent_before", torch.int32, wide=True),
-                *(Column(f"step_{name}", blank=blank, wide=True) for name, blank in STEP_BLANKS.items()),
+                Column("steps", torch.int32, wide=True),  # STEP_COLUMNS each
+                Column("first_step", wide=True),
                 Column("slots", torch.int32, wide=True),
                 *(Column(f"evidence_{name}", blank=NOWHERE, wide=True) for name in ("leaf", "start", "end")),
             ],
         )
+        self.table.widen("steps", STEP_COLUMNS)
 
     def put(self, row: int, constraint: AnswerConstraint, state: State) -> None:
         """Begin a row in `state`."""
         quotable, table = constraint.quotable, self.table
-        steps = [step for position in range(len(quotable) + 1) for step in quotable.steps(position)] if len(quotable) else []
-        slot = {token: number for number, token in enumerate(self._closers)}
-        for step in steps:
-            slot.setdefault(step.token, len(slot))
-        bytes_ = len(quotable) + 2  # the place after the last byte, and one that nothing leads from
+        explains = constraint.rules.explain
+        steps = quotable.steps if explains else Steps(*[np.empty(0, np.int64)] * 5)
+        others = np.setdiff1d(steps.token, self._closers)
+        slots = np.concatenate([np.array(self._closers, np.int64), others])
+        order = np.argsort(slots)
+        slot = order[np.searchsorted(slots, steps.token, sorter=order)]
+        width = len(quotable) + 2
         spent = state.spent if isinstance(state, InExplanation | InQuotation) else 0
         inside = state if isinstance(state, InQuotation) else InQuotation(state.used, 0, 0, ())
         evidence = [
             (int(constraint.trie.tag_leaf[tag]), start, end)
             for tag, span in constraint.evidence.spans.items()
-            if constraint.trie.tag_leaf[tag] >= 0
+            if explains and constraint.trie.tag_leaf[tag] >= 0
             for start, end in quotable.occurrences(span)
         ]
-        columns = {f"step_{name}": ([getattr(step, name) for step in steps], len(steps)) for name in Step._fields}
+        columns = np.stack([steps.start, steps.end, steps.word_end, steps.left, steps.token, slot], axis=1)
         table.put(
             row,
-            **columns,
             length=inside.length,
             closing=inside.closing,
-            shortest=quotable.shortest(spent),
+            step_count=len(steps.start),
+            shortest=quotable.shortest(spent) if explains else UNREACHABLE,
             lean=constraint.evidence.weight,
-            positions=_bools(inside.positions, bytes_),
-            ends=_bools(inside.ends, bytes_),
-            starts=_bools(quotable.starts if steps else (), bytes_),
-            word_ends=_bools([p for p, end in enumerate(quotable.word_ends) if p == end] if steps else (), bytes_),
-            spent=_bools([position for position in range(spent.bit_length()) if spent >> position & 1], bytes_),
-            step_slot=([slot[step.token] for step in steps], len(steps)),
-            slots=(list(slot), len(slot)),
-            evidence_leaf=([leaf for leaf, _, _ in evidence], len(evidence)),
-            evidence_start=([start for _, start, _ in evidence], len(evidence)),
-            evidence_end=([end for _, _, end in evidence], len(evidence)),
+            positions=_bools(inside.positions, width),
+            ends=_bools(inside.ends, width),
+            starts=_bools(quotable.starts if explains else (), width),
+            word_ends=_bools(quotable.word_ends if explains else (), width),
+            spent=_bools([position for position in range(spent.bit_length()) if spent >> position & 1], width),
+            steps=columns.reshape(-1).astype(np.int32),
+            first_step=np.searchsorted(steps.start, np.arange(width + 1)),
+            slots=slots,
+            evidence_leaf=[leaf for leaf, _, _ in evidence],
+            evidence_start=[start for _, start, _ in evidence],
+            evidence_end=[end for _, _, end in evidence],
         )
-        table.widen("spent_before", table["spent"].shape[1] + 1)
+        table["first_step"][row, width + 1 :] = len(steps.start)
+        table.widen("first_step", table.width("positions") + 1)
+        table.widen("spent_before", table.width("positions") + 1)
         self._count_spent(torch.tensor([row], device=table.device))
 
     def open(self, r: Tensor, active: Tensor) -> None:
         """A quotation begins."""
-        table, active = self.table, active[:, None]
-        table["positions"][r] = torch.where(active, table["starts"][r], table["positions"][r])
-        table["ends"][r] &= ~active
+        table, row = self.table, active[:, None]
+        table["positions"][r] = torch.where(row, table["starts"][r], table["positions"][r])
+        table["ends"][r] = table["ends"][r] & ~row
         for name in ("length", "closing"):
-            table[name][r] = torch.where(active[:, 0], 0, table[name][r])
+            table[name][r] = torch.where(active, 0, table[name][r])
 
     def may_open(self, r: Tensor, left: Tensor) -> Tensor:
         """(n,) whether the shortest quotation fits in the tokens that are left."""
         return self.table["shortest"][r] + self._room < left
 
-    def fill(self, r: Tensor, active: Tensor, left: Tensor, words: Tensor) -> None:
-        """Set the bits of the tokens that go on with a span or close it; the mask must be empty."""
-        allowed, _ = self._allowed(r, left)
-        scatter_bits(words, r, self.table["slots"][r], allowed & active[:, None])
+    def fill(self, r: Tensor, active: Tensor, left: Tensor, words: Tensor) -> Tensor:
+        """Set the bits of the tokens that go on with a span or close it, in empty masks; returns where, as indexes of the
+        flattened masks."""
+        ways, steps = self._ways(r, left)
+        allowed = self._by_slot(r, ways, steps[:, SLOT])
+        allowed[:, : len(self._closers)] |= self._closes(r, left)
+        line, slot, valid = self._shapes.pairs(allowed & active[:, None])
+        return add_bits(words, r[line], self.table["slots"][r[line], slot], valid)
 
     def bias(self, r: Tensor, left: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
         """(n, S) tokens, all different but for those that are not allowed, and what the evidence for `used`, (n, tags) leaves,
         adds to their logits."""
         table = self.table
-        _, steps = self._allowed(r, left)
+        ways, steps = self._ways(r, left)
         start, end = table["evidence_start"][r], table["evidence_end"][r]
         stands = (table["evidence_leaf"][r][:, :, None] == used[:, None, :]).any(dim=2) & (end > 0)
         before = table["spent_before"][r]
@@ -119,44 +144,74 @@ class QuotationRows:
         reach = reach.scatter_reduce(1, start.clamp(min=0), torch.where(wanted, end, NOWHERE), "amax")
         within = torch.cat([torch.full_like(reach[:, :1], NOWHERE), reach.cummax(dim=1).values[:, :-1]], dim=1)
         reach = torch.where(table["length"][r, None] > 0, within, reach)
-        leads = steps & (table["step_end"][r] <= reach.gather(1, table["step_start"][r]))
+        leads = Ways(ways.line, ways.step, ways.valid & (steps[:, END] <= reach[ways.line, steps[:, START].long()]))
         complete = (wanted & table["positions"][r].gather(1, end.clamp(min=0))).any(dim=1)
-        leaning = self._by_slot(r, leads)
+        leaning = self._by_slot(r, leads, steps[:, SLOT])
         leaning[:, : len(self._closers)] |= self._closes(r, left) & complete[:, None]
         return table["slots"][r], leaning * table["lean"][r, None]
 
-    def advance(self, r: Tensor, active: Tensor, token: Tensor) -> Tensor:
-        """Take in a token each; returns which rows have closed their quotation."""
+    def advance(self, r: Tensor, active: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in a token each; returns which rows have closed their quotation, to be spent, and where its spans ended."""
         table = self.table
-        taken = table["positions"][r].gather(1, table["step_start"][r]) & self._is_free(r)
-        taken &= table["step_token"][r] == token[:, None]
-        nowhere = table["positions"].shape[1] - 1
-        reached = torch.zeros_like(table["positions"][r], dtype=torch.int32)
-        reached = reached.scatter_add(1, torch.where(taken, table["step_end"][r], nowhere), taken.int()) > 0
+        ways, steps = self._ways(r, None)
+        taken = ways.valid & (steps[:, TOKEN] == token[ways.line])
+        width = table.width("positions")
+        reached = torch.zeros((len(r), width), dtype=torch.int32, device=r.device)
+        reached.view(-1).scatter_add_(0, ways.line * width + steps[:, END], taken.int())
         ends = self._ends(r)
         written = self._closing_after[table["closing"][r], token]
         closing = torch.where(ends.any(dim=1), written, 0)
-        closed = active & (closing == len(CLOSING))
-        self._spend(r, closed, ends)
         row = active[:, None]
         table["ends"][r] = torch.where(row, ends & (closing > 0)[:, None], table["ends"][r])
-        table["positions"][r] = torch.where(row, reached, table["positions"][r])
+        table["positions"][r] = torch.where(row, reached > 0, table["positions"][r])
         table["length"][r] += torch.where(active, self._lengths[token], 0)
         table["closing"][r] = torch.where(active, closing, table["closing"][r])
-        return closed
+        return active & (closing == len(CLOSING)), ends
 
-    def _allowed(self, r: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, S) which slots are allowed, and (n, E) which steps."""
+    def spend(self, r: Tensor, closed: Tensor, ends: Tensor) -> None:
+        """The bytes before each of `ends` that a closed quotation covers are no longer to be quoted."""
         table = self.table
-        steps = table["positions"][r].gather(1, table["step_start"][r]) & self._is_free(r)
-        steps &= table["step_left"][r] < (left - self._room)[:, None]
-        allowed = self._by_slot(r, steps)
-        allowed[:, : len(self._closers)] |= self._closes(r, left)
-        return allowed, steps
+        ended = torch.cat([torch.zeros_like(ends[:, :1], dtype=torch.int32), ends.cumsum(dim=1, dtype=torch.int32)], dim=1)
+        span = (table["length"][r] - table["closing"][r])[:, None]
+        place = torch.arange(ends.shape[1], device=ends.device)
+        covered = ended.gather(1, (place + span + 1).clamp(max=ends.shape[1])) > ended[:, 1:]
+        table["spent"][r] = table["spent"][r] | (covered & closed[:, None])
+        self._count_spent(r)
+        table["positions"][r] = torch.where(closed[:, None], table["starts"][r], table["positions"][r])
+        ways, steps = self._ways(r, None)
+        fewest = torch.full_like(table["shortest"][r], UNREACHABLE)
+        fewest.scatter_reduce_(0, ways.line, torch.where(ways.valid, 1 + steps[:, LEFT].long(), UNREACHABLE), "amin")
+        table["shortest"][r] = torch.where(closed, fewest, table["shortest"][r])
 
-    def _by_slot(self, r: Tensor, steps: Tensor) -> Tensor:
-        slots = torch.zeros_like(self.table["slots"][r])
-        return slots.scatter_add_(1, self.table["step_slot"][r], steps.int()) > 0
+    def _ways(self, r: Tensor, left: Tensor | None) -> tuple[Ways, Tensor]:
+        """The steps that go on from where rows are and are not spent, and leave tokens enough if `left` says how many there are;
+        and (F, STEP_COLUMNS) int32, what they are."""
+        table, positions = self.table, self.table["positions"][r]
+        most = table.width("steps") // STEP_COLUMNS
+        if self._shapes.by_data:
+            row, at, _ = self._shapes.pairs(positions)
+            first = table["first_step"][r[row], at]
+            pair, number, valid = self._shapes.spread(table["first_step"][r[row], at + 1] - first, most)
+            line, step = row[pair], first[pair] + number
+        else:
+            line, step, valid = self._shapes.spread(table["step_count"][r], most)
+        rows = r[line]
+        steps = table["steps"].view(-1, STEP_COLUMNS)[rows * most + step]
+        start, word_end = steps[:, START].long(), steps[:, WORD_END].long()
+        if not self._shapes.by_data:
+            valid = valid & positions[line, start]
+        before = table["spent_before"]
+        valid = valid & (before[rows, word_end] == before[rows, start])
+        if left is not None:
+            valid = valid & (steps[:, LEFT] < (left - self._room)[line])
+        return Ways(line, step, valid), steps
+
+    def _by_slot(self, r: Tensor, ways: Ways, slot: Tensor) -> Tensor:
+        """(n, S) which slots some of the ways take."""
+        width = self.table.width("slots")
+        slots = torch.zeros((len(r), width), dtype=torch.int32, device=r.device)
+        slots.view(-1).scatter_add_(0, ways.line * width + slot, ways.valid.int())
+        return slots > 0
 
     def _closes(self, r: Tensor, left: Tensor) -> Tensor:
         """(n, closers) which tokens may go on with the closing mark."""
@@ -170,27 +225,11 @@ class QuotationRows:
         here = table["positions"][r] & table["word_ends"][r] & (table["length"][r] > 0)[:, None]
         return torch.where(table["closing"][r, None] > 0, table["ends"][r], here)
 
-    def _is_free(self, r: Tensor) -> Tensor:
-        before = self.table["spent_before"][r]
-        return before.gather(1, self.table["step_word_end"][r]) == before.gather(1, self.table["step_start"][r])
-
-    def _spend(self, r: Tensor, closed: Tensor, ends: Tensor) -> None:
-        """The bytes before each of `ends` that the span covers are no longer to be quoted."""
-        table = self.table
-        ended = torch.cat([torch.zeros_like(ends[:, :1], dtype=torch.int32), ends.cumsum(dim=1, dtype=torch.int32)], dim=1)
-        span = (table["length"][r] - table["closing"][r])[:, None]
-        place = torch.arange(ends.shape[1], device=ends.device)
-        covered = ended.gather(1, (place + span + 1).clamp(max=ends.shape[1])) > ended[:, 1:]
-        table["spent"][r] |= covered & closed[:, None]
-        self._count_spent(r)
-        free = self._is_free(r) & table["starts"][r].gather(1, table["step_start"][r])
-        shortest = torch.where(free, 1 + table["step_left"][r], UNREACHABLE).amin(dim=1)
-        table["shortest"][r] = torch.where(closed, shortest, table["shortest"][r])
-
     def _count_spent(self, r: Tensor) -> None:
         self.table["spent_before"][r, 1:] = self.table["spent"][r].cumsum(dim=1, dtype=torch.int32)
 
 
-def _bools(positions: object, width: int) -> tuple[list[bool], int]:
-    chosen = set(positions)  # type: ignore[call-overload]
-    return [position in chosen for position in range(width)], width
+def _bools(positions: Sequence[int] | Int64, width: int) -> NDArray[np.bool_]:
+    chosen = np.zeros(width, np.bool_)
+    chosen[np.asarray(positions, np.int64)] = True
+    return chosen

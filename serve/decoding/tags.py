@@ -30,7 +30,7 @@ from serve.decoding.forest import (
     Forest,
     Planted,
 )
-from serve.decoding.table import Column, RowTable, clear_bits, scatter_bits
+from serve.decoding.table import Column, RowTable, Shapes, add_bits
 
 NO_LEAF = torch.iinfo(torch.int32).max
 NUMBERS = (
@@ -42,12 +42,12 @@ NUMBERS = (
 class TagRows:
     """State of R rows in their tags, and what their rules say."""
 
-    def __init__(self, forest: Forest, rows: int, device: torch.device) -> None:
-        self._forest = forest
+    def __init__(self, forest: Forest, shapes: Shapes, rows: int, device: torch.device) -> None:
+        self._forest, self._shapes = forest, shapes
+        self._written: list[Tensor] = []
         self._planted: dict[int, Planted] = {}
         self._version = forest.version
         self._classes, self._groups, self._most_ruled_out = 0, 1, 0
-        self._children = torch.arange(FEW, device=device)
         self.table = RowTable(
             rows,
             device,
@@ -66,16 +66,14 @@ class TagRows:
     def put(self, row: int, constraint: AnswerConstraint, state: InTags) -> None:
         """Begin a row in `state`."""
         self.drop(row)
-        ruled, most_tags = constraint.ruled, constraint.rules.max_tags
+        ruled, most_tags, table = constraint.ruled, constraint.rules.max_tags, self.table
         planted = self._planted[row] = self._forest.plant(constraint.branches)
-        classes = len(ruled.class_limit)
-        ruled_out = sorted(map(int, ruled.ruled_out_start[1:] - ruled.ruled_out_start[:-1]), reverse=True)[:most_tags]
-        self._classes, self._groups = max(self._classes, classes), max(self._groups, planted.mask_groups)
-        self._most_ruled_out = max(self._most_ruled_out, ruled_out[0])
-        width = min(sum(ruled_out) + most_tags, len(ruled.trie))
-        limited = [limit if limit >= 0 else len(ruled.limits) for limit in ruled.class_limit]
-        most = [ruled.limits[limit] if limit >= 0 else NO_LEAF for limit in ruled.class_limit]
-        self.table.put(
+        self._classes, self._groups = max(self._classes, len(ruled.class_limit)), max(self._groups, planted.mask_groups)
+        self._most_ruled_out = max(self._most_ruled_out, planted.most_ruled_out)
+        table.widen("used", most_tags)
+        for name in ("out", "out_open"):
+            table.widen(name, min(sum(planted.ruled_out_counts[:most_tags]) + most_tags, len(ruled.trie)))
+        table.put(
             row,
             node=state.node,
             count=len(state.used),
@@ -84,13 +82,13 @@ class TagRows:
             most=most_tags,
             waiting=ruled.waiting,
             separator=constraint.compiled.separator_id,
-            used=(state.used, most_tags),
-            out=(state.out, width),
-            out_open=([leaf for leaf in state.out if constraint.branches.is_open(leaf, state.closed, ())], width),
-            standing=((*state.counts, 0), len(state.counts) + 1),  # the last is for classes without a limit
-            class_limit=(limited, classes),
-            class_most=(most, classes),
-            class_waits=(list(map(int, ruled.class_waits)), classes),
+            used=state.used,
+            out=state.out,
+            out_open=[leaf for leaf in state.out if constraint.branches.is_open(leaf, state.closed, ())],
+            standing=(*state.counts, 0),  # the last is for classes without a limit
+            class_limit=[limit if limit >= 0 else len(ruled.limits) for limit in ruled.class_limit],
+            class_most=[ruled.limits[limit] if limit >= 0 else NO_LEAF for limit in ruled.class_limit],
+            class_waits=list(map(int, ruled.class_waits)),
         )
         if self._version == self._forest.version:
             self._place(row, planted)
@@ -116,42 +114,23 @@ class TagRows:
         """(n, NODE_COLUMNS) int32, the forest's line for the node that a row is at."""
         return self._forest.nodes.data[self.table["node_base"][r] + self.table["node"][r]]
 
-    def is_dense(self, r: Tensor) -> Tensor:
-        """(n,) whether a row's children come from stored masks."""
-        return (self.node(r)[:, DENSE] >= 0) & ~self._is_full(r)
-
-    def fill_few(self, r: Tensor, active: Tensor, words: Tensor) -> Tensor:
-        """Set the bits of the children of nodes with few; returns where, for clearing."""
-        node = self.node(r)
-        degree = torch.where((node[:, DENSE] >= 0) | self._is_full(r) | ~active, 0, node[:, DEGREE])
-        first = self.table["node_base"][r] + node[:, FIRST_CHILD]
-        places = (first[:, None] + self._children).clamp_(max=len(self._forest.nodes.data) - 1)
-        children = self._forest.nodes.data[places]
-        live = self.open_leaves(r, children[..., LOW], children[..., HIGH]) > 0
-        return scatter_bits(words, r, children[..., TOKEN], live & (self._children < degree[:, None]))
-
-    def fill_dense(self, r: Tensor, active: Tensor, words: Tensor) -> None:
-        """Join the other masks of dense nodes, and clear the bits of children all of whose tags are out."""
-        table, forest, node = self.table, self._forest, self.node(r)
-        active = active & (node[:, DENSE] >= 0) & ~self._is_full(r)
+    def fill(self, r: Tensor, active: Tensor, words: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Complete the masks that `masks` named; returns (n,) which rows' were stored ones, and where the bits of the others
+        are, as indexes of the flattened masks."""
+        node, full = self.node(r), self._is_full(r)
+        dense = active & ~full & (node[:, DENSE] >= 0)
+        self._fill_few(r, torch.where(active & ~full & ~dense, node[:, DEGREE], 0), node, words)
         if self._groups > 1:
-            self._join_groups(r, active, node, words)
-        out, here = table["out_open"][r], (table["node_base"][r] + table["node"][r])[:, None]
-        place = torch.searchsorted(forest.leaf_keys.data, here << KEY_SHIFT | out, right=True) - 1
-        below = (forest.leaf_keys.data[place] >> KEY_SHIFT == here) & (out < node[:, HIGH, None]) & (out >= node[:, LOW, None])
-        child = forest.nodes.data[place]
-        low, high = child[..., LOW], child[..., HIGH]
-        again = torch.cat([torch.zeros_like(below[:, :1]), place[:, 1:] == place[:, :-1]], dim=1)
-        exhausted = (self.open_leaves(r, low, high) == 0) & (self._of_open_classes(r, low, high) > 0)
-        clear_bits(words, r, child[..., TOKEN], active[:, None] & below & exhausted & ~again)
-
-    def fill_separator(self, r: Tensor, active: Tensor, words: Tensor) -> Tensor:
-        """Set the separator's bit where a tag or the tags may end; returns where, for clearing."""
-        node = self.node(r)
-        ends = (node[:, ENDS] > 0) & (self.open_leaves(r, node[:, LOW, None], node[:, LOW, None] + 1)[:, 0] > 0)
+            self._join_groups(r, dense, node, words)
+        self._clear_exhausted(r, dense, node, words)
+        ends = active & (node[:, ENDS] > 0)
+        low = node[:, LOW]
+        ends &= self.open_leaves(r, low, low + 1) > 0
         at_root = self.table["node"][r] == ROOT
-        may = active & torch.where(at_root, self.table["count"][r] >= self.table["least"][r], ends)
-        return scatter_bits(words, r, self.table["separator"][r, None].int(), may[:, None])
+        may_end = torch.where(at_root, active & (self.table["count"][r] >= self.table["least"][r]), ends)
+        self._written.append(add_bits(words, r, self.table["separator"][r].int(), may_end))
+        written, self._written = self._written, []
+        return dense, written
 
     def advance(self, r: Tensor, active: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         """Go down a branch or end a tag; returns where the tags have ended, and where a tag has, to be completed."""
@@ -175,22 +154,45 @@ class TagRows:
             self._close(r, active, line[:, CLASS])
         self._leave_out(r, active, leaf, line)
 
-    def open_leaves(self, r: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """(n, C) how many leaves of (n, C) intervals may still come."""
-        out = self.table["out_open"][r]
-        low, high = low.contiguous(), high.contiguous()
-        return self._of_open_classes(r, low, high) - (torch.searchsorted(out, high) - torch.searchsorted(out, low))
+    def open_leaves(self, rows: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        """(F,) how many leaves of intervals, (F,) each, may still come in (F,) rows."""
+        out = self.table["out_open"][rows]
+        gone = (out >= low[:, None]) & (out < high[:, None])
+        return self._of_open_classes(rows, low, high) - gone.sum(dim=1)
 
-    def _of_open_classes(self, r: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def _of_open_classes(self, rows: Tensor, low: Tensor, high: Tensor) -> Tensor:
         count = high - low
         if self._classes:
-            before, closed = self._forest.before.data, self.table["closed"][r]
-            base, stride = self.table["before_base"][r], self.table["before_stride"][r]
+            before, closed = self._forest.before.data, self.table["closed"][rows]
+            base, stride, last = self.table["before_base"][rows], self.table["before_stride"][rows], len(before) - 1
             for position in range(self._classes):
                 shut = closed >> position & 1
-                line, last = ((base + stride * position) * shut)[:, None], len(before) - 1
-                count = count - (before[(line + high).clamp_(max=last)] - before[(line + low).clamp_(max=last)]) * shut[:, None]
+                line = (base + stride * position) * shut
+                count = count - (before[(line + high).clamp_(max=last)] - before[(line + low).clamp_(max=last)]) * shut
         return count
+
+    def _fill_few(self, r: Tensor, degree: Tensor, node: Tensor, words: Tensor) -> None:
+        line, number, valid = self._shapes.spread(degree, FEW)
+        nodes, rows = self._forest.nodes.data, r[line]
+        places = (self.table["node_base"][r] + node[:, FIRST_CHILD])[line] + number
+        child = nodes[places.clamp_(max=len(nodes) - 1)]
+        live = valid & (self.open_leaves(rows, child[:, LOW], child[:, HIGH]) > 0)
+        self._written.append(add_bits(words, rows, child[:, TOKEN], live))
+
+    def _clear_exhausted(self, r: Tensor, dense: Tensor, node: Tensor, words: Tensor) -> None:
+        """Clear the bits of children, of dense nodes, all of whose tags are out."""
+        forest, out = self._forest, self.table["out_open"][r]
+        below = dense[:, None] & (out < node[:, HIGH, None]) & (out >= node[:, LOW, None])
+        line, number, valid = self._shapes.pairs(below)
+        here = (self.table["node_base"][r] + self.table["node"][r])[line]
+        place = torch.searchsorted(forest.leaf_keys.data, here << KEY_SHIFT | out[line, number], right=True) - 1
+        again = torch.zeros_like(valid)
+        again[1:] = (place[1:] == place[:-1]) & (line[1:] == line[:-1]) & valid[:-1]  # leaves ascend, so do children
+        child = forest.nodes.data[place]
+        rows, low, high = r[line], child[:, LOW], child[:, HIGH]
+        exhausted = (self.open_leaves(rows, low, high) == 0) & (self._of_open_classes(rows, low, high) > 0)
+        exhausted &= valid & ~again & (forest.leaf_keys.data[place] >> KEY_SHIFT == here)
+        add_bits(words, rows, child[:, TOKEN], exhausted, clear=True)
 
     def _is_full(self, r: Tensor) -> Tensor:
         return (self.table["node"][r] == ROOT) & (self.table["count"][r] >= self.table["most"][r])

@@ -11,6 +11,7 @@ from hangtag.constraint import AnswerConstraint
 from hangtag.errors import InvalidRules
 from hangtag.evidence import Evidence
 from hangtag.explanation import CLOSE_QUOTE, OPEN_QUOTE
+from hangtag.masks import Scratch
 from hangtag.prior import TagPrior
 from hangtag.quotes import QuotableText
 from hangtag.rules import AnswerRules
@@ -64,10 +65,9 @@ def test_the_biases_along_a_path_add_up_to_the_weight_of_its_tag(constraint, cha
 @settings(max_examples=300, deadline=None)
 @given(constraints(), st.randoms(use_true_random=False))
 def test_the_packed_mask_is_what_is_allowed(constraint, chance):
-    state, words = constraint.start(), np.empty(-(-len(constraint.grammar.written) // 32) + 2, np.uint32)
+    state, scratch = constraint.start(), Scratch(len(constraint.grammar.written))
     while state.phase is not Phase.DONE:
-        words.fill(0xFFFFFFFF)
-        constraint.fill(state, words)
+        words = constraint.mask(state, scratch)
         tokens = constraint.allowed(state).tokens
         assert np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).tolist() == sorted(tokens.tolist())
         state = constraint.advance(state, int(chance.choice(tokens)))

@@ -24,13 +24,13 @@ def bits(words, width):
     return np.unpackbits(words.numpy().view(np.uint8), axis=-1, bitorder="little")[..., :width].astype(bool)
 
 
-def step_by_step(made, chance, by_phase):
+def step_by_step(made, chance, by_data):
     """Walk random answers in both forms, one row after the other beginning anew, and compare every mask and every bias."""
     grammar = made[0].grammar
     width = len(grammar.written) + chance.choice([0, PADDING])
-    machine = BatchConstraint(grammar, ROWS, width, by_phase=by_phase)
+    machine = BatchConstraint(grammar, ROWS, width, by_data=by_data)
     generator = torch.Generator().manual_seed(chance.randrange(1 << 30))
-    waiting, rows = list(made) * 4, {}
+    waiting, rows = list(made) * (ROWS // 2), {}
     steps = 0
     while waiting or rows:
         while waiting and len(rows) < ROWS and (not rows or chance.random() < 0.7):
