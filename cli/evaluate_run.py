@@ -121,6 +121,7 @@ async def _run(
     from cli.console import load_suggester, messages
     from eval.compare import VOCABULARY, keep_for_comparison
     from eval.page import write_page
+    from eval.provenance import provenance
     from eval.report import make_report, write_report
     from eval.systems import candidates_alone, run_baseline
 
@@ -141,7 +142,8 @@ async def _run(
             runs.append(run_baseline(name, corpus, k, out, partial(_tick, bars, bar)))
             bars.update(bar, completed=1.0)
         bar = bars.add_task("Figures", total=None)
-        about = _about(suggester, corpus, settings, remembered, options) | {"seconds": round(time.monotonic() - begun, 1)}
+        used = {"encoder": settings.encoder or "none", "memory": remembered or "none"}
+        about = provenance(corpus, suggester.bundle, used, options, seconds=time.monotonic() - begun)
         report = make_report(corpus, runs, k=k, about=about)
         bars.update(bar, total=1, completed=1)
     write_report(report, out)
@@ -193,36 +195,6 @@ def _remember(suggester: Suggester, corpus: Corpus, out: Path) -> dict[str, Any]
     from hangtag.errors import InvalidInput
 
     raise InvalidInput("this version has no memory yet; leave --memory out", field="memory")
-
-
-def _about(
-    suggester: Suggester, corpus: Corpus, settings: Settings, memory: dict[str, Any] | None, options: dict[str, Any]
-) -> dict[str, Any]:
-    """What one needs to run it again, and what it cost."""
-    import resource
-    import shlex
-    import sys
-    from datetime import UTC, datetime
-
-    def of(file: RowFile) -> dict[str, Any]:
-        return {"file": file.path.name, "sha256": file.sha256, "rows": len(file.rows)}
-
-    inputs: dict[str, Any] = {"test": of(corpus.test)}
-    if corpus.train is not None:
-        inputs["train"] = of(corpus.train)
-    vocabulary = corpus.vocabulary
-    inputs["vocabulary"] = {"name": vocabulary.name, "hash": vocabulary.hash, "tags": len(vocabulary)}
-    inputs["bundle"] = {"model": suggester.bundle.model, "hash": suggester.bundle.hash}
-    inputs["encoder"] = settings.encoder or "none"
-    inputs["memory"] = memory or "none"
-    return {
-        "command": f"hangtag {shlex.join(sys.argv[1:])}",
-        "started": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "inputs": inputs,
-        "at_most": options["at_most"],
-        "explanations": options["explain"],
-        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
 
 
 def _skipped(corpus: Corpus, file: Path) -> None:

@@ -23,7 +23,7 @@ from hangtag.listing import Listing
 EVIL = "<script>alert('“x”')</script>"
 ABOUT: dict[str, Any] = {
     "command": "hangtag eval run --test 'a&b.jsonl'",
-    "started": "2026-01-02 12:00 UTC",
+    "finished": "2026-01-02 12:00 UTC",
     "inputs": {"test": {"file": "test.jsonl", "rows": 8}, "encoder": "none"},
     "at_most": False,
     "seconds": 1.5,
