@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from hangtag.errors import InvalidSettings
 from serve.decoding.batch import BatchConstraint
 from serve.decoding.requests import is_ours
-from serve.decoding.vllm_vocabularies import ServedVocabularies
+from serve.decoding.vllm_vocabularies import DIRECTORY_VARIABLE, ServedVocabularies
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,10 @@ class _Machine:
     def __init__(self, vocabularies: ServedVocabularies | None, rows: int, width: int, device: torch.device) -> None:
         self.device = device
         self._vocabularies = vocabularies
-        self._rows, self._width = rows, width
+        self._width = width
         self._constraints: BatchConstraint | None = None
+        if vocabularies is not None:  # at the engine's start, before it measures how much memory is left
+            self._constraints = BatchConstraint(vocabularies.grammar, rows, width, device)
         self._refused: dict[int, int] = {}
 
     def put(self, row: int, params: Any, tokens: Sequence[int]) -> bool:
@@ -41,14 +44,10 @@ class _Machine:
         end."""
         self.drop(row)
         try:
-            if self._vocabularies is None:
-                raise RuntimeError("HANGTAG_VOCABULARY_DIR is not set for this worker")
+            if self._vocabularies is None or self._constraints is None:
+                raise InvalidSettings(f"{DIRECTORY_VARIABLE} was not set when this worker started")
             constraint = self._vocabularies.read(params.extra_args)
             assert constraint is not None, "the request is somebody else's"
-            if self._constraints is None:
-                self._constraints = BatchConstraint(
-                    self._vocabularies.grammar, rows=self._rows, width=self._width, device=self.device
-                )
             self._constraints.put(row, constraint, tokens)
         except Exception:  # the engine must outlive whatever a request holds
             logger.exception("a request can't be constrained in this worker; it is ended without an answer")
