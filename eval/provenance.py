@@ -28,7 +28,7 @@ def provenance(
     return {
         "command": f"hangtag {shlex.join(sys.argv[1:])}",
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "inputs": inputs | used,
+        "inputs": {**inputs, **used},
         "at_most": options["at_most"],
         "explanations": options["explain"],
         "seconds": round(seconds, 1),
