@@ -52,8 +52,10 @@ class Branches:
 
     def is_open(self, leaf: int, closed: int, out: Leaves) -> bool:
         """Whether the tag of `leaf` may still come."""
+        if closed and self._is_closed(leaf, closed):
+            return False
         position = bisect_left(out, leaf)
-        return not (self._is_closed(leaf, closed) or out[position : position + 1] == (leaf,))
+        return position == len(out) or out[position] != leaf
 
     def edges(self, node: int, closed: int, out: Leaves) -> Int32:
         """The open edges from `node`, ascending."""
@@ -70,8 +72,8 @@ class Branches:
             stored = self._stored(node, first, last, closed, separator)
             exhausted = self._exhausted(node, closed, out) if out else None
             return scratch.copy_without(stored, (self._token[child - 1] for child in exhausted)) if exhausted else stored
-        touched = out and bisect_left(out, self._low[node]) < bisect_left(out, self._high[node])
-        if touched or (closed and last - first <= FEW_CALLS):
+        at = bisect_left(out, self._low[node])
+        if (at < len(out) and out[at] < self._high[node]) or (closed and last - first <= FEW_CALLS):
             tokens = [self._token[edge] for edge in range(first, last) if self.open_leaves(edge + 1, closed, out)]
         elif closed and first < last:
             tokens = self._trie.edge_token[first:last][self._live(first, last, closed)].tolist()

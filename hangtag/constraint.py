@@ -52,6 +52,7 @@ class AnswerConstraint:
         self.quotable = quotable
         self.grammar = quotable.grammar
         self.evidence = evidence or Evidence()
+        self._after = self.grammar.after.data
         self.branches = compiled.branches(rules)
         self.ruled = self.branches.ruled
         self.trie = self.ruled.trie
@@ -94,9 +95,7 @@ class AnswerConstraint:
                 may_separate = leaf >= 0 and self.branches.is_open(leaf, closed, out)
             return self.branches.mask(node, closed, out, self.compiled.separator_id if may_separate else None, scratch)
         if isinstance(state, InExplanation):
-            left = min(state.left, self.grammar.longest_way_out + 1)
-            stored: Words = self.grammar.masks[state.text, left, int(self._may_open(state))]
-            return stored
+            return self.grammar.mask(state.text, state.left, self._may_open(state))
         if isinstance(state, InQuotation):
             return self._mask_of_quotation(state, scratch)
         assert isinstance(state, AtEnd), "nothing follows the end"
@@ -111,7 +110,7 @@ class AnswerConstraint:
         if isinstance(state, InQuotation):
             return self._advance_quotation(state, token)
         assert isinstance(state, InExplanation), f"token {token} after the end"
-        text = int(self.grammar.after[state.text, token])
+        text: int = self._after[state.text, token]
         assert text != DEAD, f"token {token} is not allowed"
         if text == OPEN:
             return InQuotation(state.used, state.left - 1, state.spent, self.quotable.starts)
@@ -218,13 +217,15 @@ class AnswerConstraint:
 
     def _tokens(self, state: InQuotation) -> list[int]:
         """The tokens that go on with a span and leave enough others to close it, some of them more than once."""
-        room, spent = self._room(state), state.spent
-        return [
-            token
-            for position in state.positions
-            for token, _, word_end, left in self.quotable.steps_from(position)
-            if left < room and (not spent or is_free(position, word_end, spent))
-        ]
+        room, spent, found = self._room(state), state.spent, list[int]()
+        for position in state.positions:
+            way = self.quotable.steps_from(position)
+            if way.left < room and (not spent or is_free(position, max(position, way.word_end), spent)):
+                found += way.tokens
+            else:
+                free = (step for step in way.steps if not spent or is_free(position, step.word_end, spent))
+                found += [step.token for step in free if step.left < room]
+        return found
 
     def _closing(self, state: InQuotation) -> list[int]:
         """The tokens that go on with the closing mark."""
@@ -238,7 +239,7 @@ class AnswerConstraint:
         spans = list(self._spans_to_quote(state))
         room = self._room(state)
         for position in state.positions if spans else ():
-            for token, end, word_end, left in self.quotable.steps_from(position):
+            for token, end, word_end, left in self.quotable.steps_from(position).steps:
                 if left < room and is_free(position, word_end, state.spent):
                     begun = (last for first, last in spans if (position > first if state.length else position == first))
                     leads[token] |= any(end <= last for last in begun)
@@ -271,13 +272,9 @@ class AnswerConstraint:
     def _advance_quotation(self, state: InQuotation, token: int) -> State:
         spent = state.spent
         if state.length:
-            reached = {
-                end
-                for position in state.positions
-                for known, end, word_end, _ in self.quotable.steps_from(position)
-                if known == token and (not spent or is_free(position, word_end, spent))
-            }
-            positions = (*reached,) if len(reached) < 2 else tuple(sorted(reached))
+            ways = ((position, self.quotable.steps_from(position).to.get(token)) for position in state.positions)
+            reached = [way[0] for position, way in ways if way and (not spent or is_free(position, way[1], spent))]
+            positions = tuple(sorted(reached))
         else:
             positions = self.quotable.first_ends(token, spent)
         written = self.grammar.written[token]

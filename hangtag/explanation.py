@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.masks import packed
+from hangtag.masks import Words, packed
 from hangtag.tokenizer import Tokenizer
 
 OPEN_QUOTE, CLOSE_QUOTE = "“", "”"
@@ -141,6 +141,7 @@ class ExplanationGrammar:
         self.tokens_left = self._distances()
         self.tokens_by_bytes = self._by_bytes()
         self.masks = self._packed()
+        self._by_state = [[list(pair) for pair in state] for state in self.masks]
 
     @staticmethod
     def _walk(table: NDArray[np.int16], written: list[bytes]) -> NDArray[np.int16]:
@@ -196,6 +197,11 @@ class ExplanationGrammar:
         opening = self.opening[text] if may_open else ()
         end = [self.eos_id] if self.may_end[text] else []
         return np.concatenate([tokens, np.array([*opening, *end], np.int32)])
+
+    def mask(self, text: int, left: int, may_open: bool) -> Words:
+        """`tokens` packed, one of `masks`."""
+        mask: Words = self._by_state[text][left if left <= self.longest_way_out else -1][may_open]
+        return mask
 
     def _packed(self) -> NDArray[np.uint32]:
         shape, size = (len(self.may_end), self.longest_way_out + 2, 2), len(self.written)

@@ -24,12 +24,14 @@ class Scratch:
         self.words: Words = np.zeros(-(-size // 32), np.uint32)
         self._view: memoryview = self.words.data
         self._touched: list[int] | None = []
+        self._held: Words | None = None
         self._bits = np.zeros(len(self.words) * 32, np.bool_)
 
     def write(self, tokens: Iterable[int]) -> Words:
         """The mask of these tokens and no others."""
         if self._touched is None:
             self.words.fill(0)
+            self._held = None
         else:
             for word in self._touched:
                 self._view[word] = 0
@@ -45,13 +47,20 @@ class Scratch:
         self._bits[tokens] = True
         self.words.view(np.uint8)[:] = np.packbits(self._bits, bitorder="little")
         self._bits[tokens] = False
-        self._touched = None
+        self._touched = self._held = None
+        return self.words
+
+    def hold(self, mask: Words) -> Words:
+        """A copy of a stored mask, which is there already where it was the last one."""
+        if mask is not self._held:
+            np.copyto(self.words, mask)
+            self._touched, self._held = None, mask
         return self.words
 
     def copy_without(self, mask: Words, tokens: Iterable[int]) -> Words:
         """A stored mask without some of its tokens."""
         np.copyto(self.words, mask)
-        self._touched = None
+        self._touched = self._held = None
         for token in tokens:
             self._view[token >> 5] &= ~(1 << (token & 31)) & 0xFFFFFFFF
         return self.words

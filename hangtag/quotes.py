@@ -39,6 +39,20 @@ class Step(NamedTuple):
     left: int
 
 
+class Way:
+    """The steps from one byte position: also their tokens, in `left` and `word_end` the largest of theirs, and by token where
+    one leads, with the end of its word."""
+
+    __slots__ = ("left", "steps", "to", "tokens", "word_end")
+
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self.steps = steps
+        self.tokens = [step.token for step in steps]
+        self.left = max((step.left for step in steps), default=-1)
+        self.word_end = max((step.word_end for step in steps), default=0)
+        self.to = {step.token: (step.end, step.word_end) for step in steps}
+
+
 class Steps(NamedTuple):
     """All steps, ascending by start: arrays of one length, int64."""
 
@@ -62,7 +76,7 @@ class QuotableText:
         self._data = self._text.encode()
         self._shortest: dict[int, int] = {}
         self._free: dict[int, NDArray[np.bool_]] = {}
-        self._seen: dict[int, tuple[Step, ...]] = {}
+        self._seen: dict[int, Way] = {}
 
     def __len__(self) -> int:
         """Bytes."""
@@ -77,18 +91,19 @@ class QuotableText:
         """Whether a span may end before byte `position`."""
         return position in self._word_ends
 
-    def steps_from(self, position: int) -> tuple[Step, ...]:
+    def steps_from(self, position: int) -> Way:
         """The steps from a byte position."""
         if (known := self._seen.get(position)) is None:
             first, last = np.searchsorted(self.steps.start, (position, position + 1))
             columns = (column[first:last].tolist() for column in self.steps[1:])
-            known = self._seen[position] = tuple(map(Step._make, zip(*columns, strict=True)))
+            known = self._seen[position] = Way(tuple(map(Step._make, zip(*columns, strict=True))))
         return known
 
     def first_ends(self, token: int, spent: int) -> tuple[int, ...]:
         """Where spans end that begin with `token`."""
-        begins = self._is_first & (self.steps.token == token) & self._is_free(spent)
-        return tuple(np.unique(self.steps.end[begins]).tolist())
+        starts = self._starts_of.get(token, ())
+        ends = {end for start, end, word_end in starts if not spent or is_free(start, word_end, spent)}
+        return tuple(sorted(ends))
 
     def first_tokens(self, spent: int, room: int) -> Int64:
         """Tokens that a span may begin with, some more than once, where fewer than `room` end its first word."""
@@ -151,6 +166,16 @@ class QuotableText:
         begins = np.zeros(len(self._data) + 1, np.bool_)
         begins[self._boundaries[0]] = True
         return begins[self.steps.start]
+
+    @cached_property
+    def _starts_of(self) -> dict[int, list[tuple[int, int, int]]]:
+        """By token: start, end and end of the word of the steps that a span may begin with."""
+        steps, found = self.steps, dict[int, list[tuple[int, int, int]]]()
+        first = self._is_first
+        columns = (column[first].tolist() for column in (steps.token, steps.start, steps.end, steps.word_end))
+        for token, start, end, word_end in zip(*columns, strict=True):
+            found.setdefault(token, []).append((start, end, word_end))
+        return found
 
     @cached_property
     def _start_set(self) -> frozenset[int]:
