@@ -16,7 +16,6 @@ that has it as label or alias itself. With an encoder the score is 1/5 lexical +
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,8 +27,9 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
-from hangtag.text import fold, is_han, primary_subtag
+from hangtag.text import is_han, primary_subtag
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
+from serve.pieces import pieces
 from serve.semantic import SentenceEncoder
 from serve.thesaurus import Thesaurus
 
@@ -63,9 +63,6 @@ RESCORED = 200
 
 STRENGTH = 6.0
 """Weight of the score 1 in a prior, in nats: the likeliest for the right tags of 2,008 products among 102 labels."""
-
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_PIECE = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+[+#]*")
 
 Floats = NDArray[np.float32]
 
@@ -109,7 +106,7 @@ class Candidates:
         self._lender: Candidates | None = None
         if thesaurus is not None and thesaurus.hash != vocabulary.hash:
             self._lender = Candidates(thesaurus)
-            self._thesaurus = Thesaurus(thesaurus, vocabulary, _pieces)
+            self._thesaurus = Thesaurus(thesaurus, vocabulary, pieces)
 
     def find(self, listing: Listing, count: int = 32) -> list[Candidate]:
         """The `count` most related tags, best first and equal ones in the vocabulary's order; fewer if fewer score above 0."""
@@ -220,25 +217,11 @@ def _sentence(language: str, text: str, weight: float) -> str:
     return EMBEDDED_AS.get(primary_subtag(language), EMBEDDED_OTHERWISE).format(text)
 
 
-def _pieces(text: str) -> list[str]:
-    """The words of `text`, stemmed, and its runs of ideographs, in order."""
-    return [piece if is_han(piece[0]) else _stem(piece) for piece in _PIECE.findall(fold(text))]
-
-
-def _stem(word: str) -> str:
-    """The word without an English plural's ending (the S stemmer of Harman, How effective is suffixing?, 1991)."""
-    if word.endswith("ies") and not word.endswith(("eies", "aies")) and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "shes", "ches", "xes")):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith(("us", "ss", "is")) and len(word) > 3 else word
-
-
 def _placed_units(text: str) -> Iterator[tuple[str, float]]:
     """Units of `text`, each with what its place leaves of its importance, (1 - LATE_LOSS)^2..1."""
-    pieces = _pieces(text)
-    for place, piece in enumerate(pieces):
-        weight = 1 - LATE_LOSS * place / len(pieces)
+    found = pieces(text)
+    for place, piece in enumerate(found):
+        weight = 1 - LATE_LOSS * place / len(found)
         if not is_han(piece[0]):
             yield piece, weight
             continue
@@ -252,7 +235,7 @@ def _placed_units(text: str) -> Iterator[tuple[str, float]]:
 
 def _phrase(text: str) -> str:
     """Words and single ideographs of `text` between spaces, so that whole phrases are found with `in`."""
-    return f" {' '.join(' '.join(piece) if is_han(piece[0]) else piece for piece in _pieces(text))} "
+    return f" {' '.join(' '.join(piece) if is_han(piece[0]) else piece for piece in pieces(text))} "
 
 
 def _unit_shares(texts: Sequence[str]) -> tuple[dict[str, int], csr_array]:
