@@ -22,6 +22,10 @@ from hangtag.listing import Listing
 MOST_TAGS = 4000
 """Tags that get a regression, the most frequent first; the others are ranked by popularity, behind."""
 
+MOST_CELLS = 4_000_000_000
+"""Of tags times features that listings have, together: bounds the time to some minutes. It leaves out only tags of one or two
+listings in the sets at hand, and those hardly ever come first by regression."""
+
 MOST_TAGS_TO_PICK = 100
 COSTS = (100.0, 10.0, 1000.0)
 TOLERANCE, ROUNDS = 0.1, 50
@@ -55,23 +59,28 @@ class Logistic:
         costs = [Setting(setting.recipe, cost, MOST_TAGS_TO_PICK) for cost in COSTS]
         setting, finer = pick(training, costs, cls, k, tick)
         trained = cls(training, Setting(setting.recipe, setting.cost))
-        known = int((np.asarray(training.labels.sum(axis=0)).ravel() > 0).sum())
         trained.picked = {
             "features": setting.recipe,
             "C": setting.cost,
-            "tags with a regression": min(known, MOST_TAGS),
-            "tags in training": known,
+            "tags with a regression": len(trained.chosen),
+            "tags in training": int((np.asarray(training.labels.sum(axis=0)).ravel() > 0).sum()),
             "tried (nDCG)": {each.recipe: round(score, 4) for each, score in tried}
             | {f"C {each.cost:g}": round(score, 4) for each, score in finer},
         }
         return trained
 
+    @property
+    def chosen(self) -> list[int]:
+        """The tags that get a regression, the most frequent first."""
+        counts = np.asarray(self._labels.sum(axis=0)).ravel()
+        most = min(self._setting.most, max(1, MOST_CELLS // max(1, self._trained.nnz)))
+        return [tag for tag in np.argsort(-counts, kind="stable")[:most].tolist() if counts[tag] > 0]
+
     def rank(self, listings: Sequence[Listing], k: int, tick: Tick) -> Ranking:
         """See `eval.baselines.Baseline`."""
         features, trained = self._features(listings).astype(np.float64), self._trained.astype(np.float64)
         columns = self._labels.tocsc()
-        counts = np.diff(columns.indptr)
-        chosen = [tag for tag in np.argsort(-counts, kind="stable")[: self._setting.most].tolist() if counts[tag] > 0]
+        chosen = self.chosen
         scores = np.zeros((len(listings), self._labels.shape[1]), dtype=np.float32)
         for number, tag in enumerate(chosen):
             truth = np.zeros(trained.shape[0])
