@@ -11,21 +11,20 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hangtag.constraint import AnswerConstraint
 from hangtag.explanation import OPEN, START, TEXT, ExplanationGrammar
 from hangtag.state import AtEnd, Done, InExplanation, InQuotation, InTags
-from serve.decoding.forest import Forest
+from serve.decoding.forest import EVERYTHING, NOTHING, ONLY_THE_END, Forest
 from serve.decoding.priors import PriorRows
 from serve.decoding.quotations import QuotationRows
 from serve.decoding.table import Column, RowTable, Shapes
 from serve.decoding.tags import TagRows
 
 TAGS, EXPLANATION, QUOTATION, END, DONE = range(5)
-NOTHING, ONLY_THE_END = 0, 1
-"""Rows of the forest's masks."""
 NOT_STORED = -1
 PHASES = {InTags: TAGS, InExplanation: EXPLANATION, InQuotation: QUOTATION, AtEnd: END, Done: DONE}
 
@@ -73,7 +72,9 @@ class BatchConstraint:
         self._copies = torch.empty_like(self._words)
         self._stored = torch.full((rows + 1,), NOT_STORED, dtype=torch.long, device=device)
         self._written: list[Tensor] = []
-        self._bits = torch.arange(32, dtype=torch.int32, device=device)
+        octets = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+        self._forbidden = torch.from_numpy((1 - octets).view(np.int64)[:, 0]).to(device)
+        """For each byte of a packed mask eight bools, which are not set."""
 
     def put(self, row: int, constraint: AnswerConstraint, tokens: Iterable[int] = ()) -> None:
         """Begin an answer in `row`, `tokens` of it generated already. Host work, not for within a step."""
@@ -130,8 +131,9 @@ class BatchConstraint:
             part = quotations.rows
             tokens, bias = self._quotations.bias(part, self._table["left"][part], self._tags.table["used"][part])
             _add(logits, quotations, tokens, bias)
-        allowed = (self._words[r].unsqueeze(-1) >> self._bits & 1).view(len(r), -1)[:, : logits.shape[1]] > 0
-        logits.masked_fill_(~allowed & (r != self._spare)[:, None], -math.inf)
+        octets = self._words.index_select(0, r).view(torch.uint8).view(-1)
+        forbidden = self._forbidden.index_select(0, octets.int()).view(torch.bool).view(len(r), -1)
+        logits.masked_fill_(forbidden[:, : logits.shape[1]], -math.inf)
 
     def advance(self, tokens: Tensor, rows: Tensor | None = None) -> None:
         """Take in the (n,) tokens that were chosen for `rows`, all different but for -1; rows that are done stay so."""
@@ -167,6 +169,7 @@ class BatchConstraint:
         text = self._forest.text_masks(table["text"][r], left.clamp(max=self._longest_way_out + 1), may_open)
         stored = torch.where(phase == EXPLANATION, text, torch.where(phase == QUOTATION, NOTHING, ONLY_THE_END))
         stored = torch.where(phase == TAGS, self._tags.masks(r), stored)
+        stored = torch.where(r == self._spare, EVERYTHING, stored)
         changed = r
         if self._by_data:
             for places in self._written:

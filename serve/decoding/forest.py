@@ -22,6 +22,8 @@ from hangtag.trie import TokenTrie
 
 TOKEN, LOW, HIGH, FIRST_CHILD, DEGREE, DENSE, ENDS, NODE_COLUMNS = range(8)
 CLASS, OUT_FIRST, OUT_COUNT, LEAF_COLUMNS = range(4)
+NOTHING, ONLY_THE_END, EVERYTHING, TEXTS = range(4)
+"""The first of the stored masks, and where those of explanations begin."""
 CLASSES_A_MASK = 2
 """Classes whose every combination has a mask of its own; more classes are more masks, joined."""
 NO_KEY = torch.iinfo(torch.int64).max
@@ -75,7 +77,7 @@ class Forest:
     token_keys: (N,) int64, parent << 32 | token, ascending; leaf_keys: parent << 32 | first leaf, ascending
     leaves: (L, LEAF_COLUMNS) int32; ruled_out: flat leaves
     before: flat `class_before` of all classes
-    masks: (rows, words) int32: nothing, the end, those of explanations, then those of dense nodes
+    masks: (rows, words) int32: nothing, the end, everything, those of explanations, then those of dense nodes
     """
 
     def __init__(self, grammar: ExplanationGrammar, words: int, device: torch.device) -> None:
@@ -100,7 +102,7 @@ class Forest:
 
     def text_masks(self, text: Tensor, left: Tensor, may_open: Tensor) -> Tensor:
         """(n,) rows of `masks` for (n,) int64 states of the explanation's automaton; `left` is longest_way_out + 1 at most."""
-        return 2 + (text * (self._grammar.longest_way_out + 2) + left) * 2 + may_open
+        return TEXTS + (text * (self._grammar.longest_way_out + 2) + left) * 2 + may_open
 
     def _clear(self) -> None:
         device = self._device
@@ -112,7 +114,8 @@ class Forest:
         grammar, size = self._grammar, len(self._grammar.written)
         fixed = [packed(np.empty(0, np.int32), size), packed(np.array([grammar.eos_id], np.int32), size)]
         texts = grammar.masks.reshape(-1, grammar.masks.shape[-1])
-        self.masks.append(self._widened(np.concatenate([np.stack(fixed), texts])))
+        everything = np.full((1, self._words), -1, np.int32)
+        self.masks.append(np.concatenate([self._widened(np.stack(fixed)), everything, self._widened(texts)]))
 
     def _clear_up(self) -> None:
         """Plant the tries in use anew where more than half of the nodes belong to others."""
