@@ -6,23 +6,29 @@ sources (words of the listing, a user's interests, similar listings) adds up.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hangtag.errors import InvalidRules
 
+MOST_NATS = 10_000
+"""More than any probability needs, and still exact enough in 32 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class TagPrior:
-    """`weights`: index of a tag in its vocabulary -> log-weight. Raises `InvalidRules` for a weight that is not finite."""
+    """`weights`: index of a tag in its vocabulary -> log-weight. Raises `InvalidRules` for a weight that is no number
+    or beyond MOST_NATS."""
 
     weights: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for tag, weight in self.weights.items():
-            if not math.isfinite(weight):
-                raise InvalidRules(f"the prior gives tag {tag} the weight {weight}; weights are finite", field="prior")
+            if not abs(weight) <= MOST_NATS:
+                raise InvalidRules(
+                    f"the prior gives tag {tag} the weight {weight}; weights are numbers between -{MOST_NATS} and {MOST_NATS}",
+                    field="prior",
+                )
 
     def __add__(self, other: TagPrior) -> TagPrior:
         tags = {**self.weights, **other.weights}

@@ -19,7 +19,7 @@ from hangtag.errors import InvalidInput, InvalidRules, InvalidVocabulary
 from hangtag.evidence import Evidence
 from hangtag.explanation import ExplanationGrammar
 from hangtag.listing import MAX_CHARACTERS
-from hangtag.prior import TagPrior
+from hangtag.prior import MOST_NATS, TagPrior
 from hangtag.quotes import QuotableText
 from hangtag.rules import AnswerRules
 
@@ -32,7 +32,7 @@ PRIOR_WEIGHTS = "hangtag_prior_weights"
 EVIDENCE_TAGS = "hangtag_evidence_tags"
 EVIDENCE_SPANS = "hangtag_evidence_spans"
 EVIDENCE_WEIGHT = "hangtag_evidence_weight"
-MOST_WEIGHT = 10_000.0
+MOST_WEIGHT = float(MOST_NATS)
 """Nats; more than any evidence, and far from where float32 loses hundredths or ends."""
 NAMES = (VOCABULARY, RULES, LISTING, PRIOR_TAGS, PRIOR_WEIGHTS, EVIDENCE_TAGS, EVIDENCE_SPANS, EVIDENCE_WEIGHT)
 

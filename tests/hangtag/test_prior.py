@@ -11,7 +11,7 @@ def test_evidence_adds_up():
     assert prior.weights == {1: 2.0, 2: 7.0, 5: -2.0}
 
 
-@pytest.mark.parametrize("weight", [math.nan, math.inf])
-def test_weights_are_finite(weight):
-    with pytest.raises(InvalidRules, match="finite"):
+@pytest.mark.parametrize("weight", [math.nan, math.inf, -10_001])
+def test_weights_are_numbers_that_32_bits_hold(weight):
+    with pytest.raises(InvalidRules, match="between -10000 and 10000"):
         TagPrior({1: weight})
