@@ -27,9 +27,10 @@ def serve(
 
     from cli.console import load_suggester
     from serve.app import create_app
+    from serve.compiling import shared_languages
 
     suggester = load_suggester(settings)
-    for language in filter(suggester.vocabulary.speaks, suggester.bundle.languages):
+    for language in shared_languages(suggester.bundle, suggester.vocabulary):
         suggester.codec(language)  # a tag that can't be written is found now, and the first request does not wait for it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     uvicorn.run(create_app(suggester), host=settings.host, port=settings.port, log_config=None)

@@ -1,4 +1,4 @@
-"""`hangtag vocabulary`: whether a vocabulary file can be used, and what is in it. It loads no model."""
+"""`hangtag vocabulary`: whether a vocabulary file can be used, what is in it, and its compiled form. It loads no weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Check and show vocabularies.", no_args_is_help=True)
+from cli.options import BundleOption
+
+app = typer.Typer(help="Check, show and compile vocabularies.", no_args_is_help=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A vocabulary: .csv, .tsv, .jsonl or .txt.")]
 
@@ -73,3 +75,58 @@ def show(
     if table.row_count:
         print_table(console, table)
     console.print(f"{table.row_count:,} of {len(vocabulary):,} tags")
+
+
+@app.command("compile")
+def compile_(
+    file: FileArgument,
+    bundle: BundleOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Where the files go (else $HANGTAG_VOCABULARY_DIR).")
+    ] = None,
+) -> None:
+    """Write a vocabulary as token ids, a file a language, so that servers need not make them at every start.
+
+    Files are named by a hash over vocabulary, language and tokenizer.
+
+    Example: hangtag vocabulary compile tags.csv --output compiled
+    """
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    from cli.console import messages, plain_table, print_table
+    from cli.console import output as stdout
+    from hangtag.bundle import Bundle
+    from hangtag.errors import InvalidSettings
+    from hangtag.formats import read_vocabulary
+    from serve.settings import read_settings
+
+    settings = read_settings(bundle=bundle, vocabulary_dir=output)
+    directory = settings.vocabulary_dir
+    if directory is None:
+        raise InvalidSettings("nobody said where the files go; give --output DIR, or set HANGTAG_VOCABULARY_DIR", field="output")
+    if directory.exists() and not directory.is_dir():
+        raise InvalidSettings(f"{directory} is a file; give a directory", field="output")
+    vocabulary = read_vocabulary(file)
+    loaded = Bundle.load(settings.bundle)
+
+    from serve.compiling import compile_all, shared_languages
+    from serve.tokenizer import load_tokenizer
+
+    screen = messages()
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        tasks = {
+            language: bar.add_task(f"Tokenising ({language})", total=len(vocabulary))
+            for language in shared_languages(loaded, vocabulary)
+        }
+        tokenizer = load_tokenizer(loaded)
+        made = compile_all(loaded, vocabulary, tokenizer, lambda language, done: bar.update(tasks[language], completed=done))
+    table = plain_table("language", "tags", "nodes", "bytes a tag", "seconds", "hash")
+    for one in made:  # none is written before all are made
+        compiled, trie = one.vocabulary, one.vocabulary.trie
+        compiled.save(directory)
+        size = f"{trie.nbytes / len(trie):.1f}"
+        table.add_row(compiled.language, f"{len(trie):,}", f"{len(trie.ends):,}", size, f"{one.seconds:.2f}", compiled.hash)
+    console = stdout()
+    print_table(console, table)
+    console.print(f"Written to {directory}, each as its hash with .npz", soft_wrap=True)

@@ -11,7 +11,7 @@ feed into one token, and then a model learns what the decoder never allows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from hangtag.trie import ROOT, TokenTrie
 from hangtag.vocabulary import TagVocabulary
 
 SEPARATOR = "\n"
+TAGS_A_TICK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,18 @@ class AnswerCodec:
         self.vocabulary = vocabulary
         self.language = language
         self.grammar = grammar
-        separator = tokenizer.encode(SEPARATOR)
-        if len(separator) != 1:
-            raise InvalidVocabulary(f"the tokenizer writes a line feed as {len(separator)} tokens; hangtag needs it to be one")
-        self.separator_id = separator[0]
+        self.separator_id = _separator_id(tokenizer)
         self.eos_id = tokenizer.eos_id
         self.written = vocabulary.written(language)
-        self.compiled = compiled or self._compile()
-        if (self.compiled.vocabulary_hash, self.compiled.language, self.compiled.tokenizer_hash) != self._identity:
+        self.compiled = compiled or compile_vocabulary(tokenizer, vocabulary, language)
+        made = self.compiled
+        if (made.vocabulary_hash, made.language, made.tokenizer_hash) != (vocabulary.hash, language, tokenizer.hash):
             raise InvalidVocabulary(f"the compiled vocabulary is not {vocabulary.name!r} in {language!r} for this tokenizer")
+        if (made.separator_id, made.eos_id, made.tokenizer_size) != (self.separator_id, self.eos_id, tokenizer.size):
+            raise InvalidVocabulary(
+                f"{vocabulary.name!r} was compiled with other special tokens than this tokenizer has; compile the vocabulary"
+                " again (hangtag vocabulary compile)"
+            )
         self.trie = self.compiled.trie
 
     def write(self, answer: Answer) -> list[int]:
@@ -100,10 +104,6 @@ class AnswerCodec:
             raise InvalidAnswer("the answer goes on after its end")
         return Answer(tuple(tags), self.tokenizer.decode(list(ids[position:-1])))
 
-    @property
-    def _identity(self) -> tuple[str, str, str]:
-        return self.vocabulary.hash, self.language, self.tokenizer.hash
-
     def _explanation_ids(self, explanation: str) -> list[int]:
         pieces: list[str] = [""]
         for character in explanation:
@@ -113,37 +113,52 @@ class AnswerCodec:
                 pieces[-1] += character
         return [token for piece in pieces if piece for token in self.tokenizer.encode(piece)]
 
-    def _tag_ids(self, position: int) -> tuple[int, ...]:
-        """The ids that the label has after a separator; where the tokenizer joins the two, the ids of the label alone."""
-        label = self.written[position]
-        ids = self.tokenizer.encode(SEPARATOR + label)
-        ids = ids[1:] if ids[:1] == [self.separator_id] else self.tokenizer.encode(label)
-        known = all(0 <= token < self.tokenizer.size and token not in (self.separator_id, self.eos_id) for token in ids)
-        if not ids or not known or self.tokenizer.decode(list(ids)) != label:
-            raise InvalidVocabulary(
-                f"the tokenizer can't write the tag {self.vocabulary.tags[position].id!r} ({label!r}); change its label"
-            )
-        return tuple(ids)
 
-    def _compile(self) -> CompiledVocabulary:
-        tags, (vocabulary_hash, language, tokenizer_hash) = self.vocabulary.tags, self._identity
-        sequences = [self._tag_ids(position) for position in range(len(tags))]
-        same: dict[tuple[int, ...], int] = {}
-        for position, ids in enumerate(sequences):
-            if (other := same.setdefault(ids, position)) != position:
-                raise InvalidVocabulary(f"the tokenizer writes the tags {tags[other].id!r} and {tags[position].id!r} alike")
-        facets = tuple(sorted({tag.facet for tag in tags if tag.facet}))
-        number = {facet: position for position, facet in enumerate(facets)}
-        parents = [self.vocabulary.index(tag.parent) if tag.parent is not None else -1 for tag in tags]
-        return CompiledVocabulary(
-            vocabulary_hash=vocabulary_hash,
-            language=language,
-            tokenizer_hash=tokenizer_hash,
-            tokenizer_size=self.tokenizer.size,
-            separator_id=self.separator_id,
-            eos_id=self.eos_id,
-            facets=facets,
-            tag_facet=np.array([number.get(tag.facet, -1) for tag in tags], np.int32),
-            tag_parent=np.array(parents, np.int32),
-            trie=TokenTrie.build(sequences),
-        )
+def compile_vocabulary(
+    tokenizer: Tokenizer, vocabulary: TagVocabulary, language: str, tick: Callable[[int], object] = lambda done: None
+) -> CompiledVocabulary:
+    """The vocabulary in `language` as the tokenizer's ids. `tick` hears every TAGS_A_TICK tags how many are done. Raises what
+    `AnswerCodec` raises."""
+    tags, written = vocabulary.tags, vocabulary.written(language)
+    separator, eos = _separator_id(tokenizer), tokenizer.eos_id
+    same: dict[tuple[int, ...], int] = {}
+    for position, label in enumerate(written):
+        ids = _tag_ids(tokenizer, label, separator, eos)
+        if ids is None:
+            raise InvalidVocabulary(f"the tokenizer can't write the tag {tags[position].id!r} ({label!r}); change its label")
+        if (other := same.setdefault(ids, position)) != position:
+            raise InvalidVocabulary(f"the tokenizer writes the tags {tags[other].id!r} and {tags[position].id!r} alike")
+        if position % TAGS_A_TICK == 0:
+            tick(position)
+    number = {facet: position for position, facet in enumerate(vocabulary.facets)}
+    parents = [vocabulary.index(tag.parent) if tag.parent is not None else -1 for tag in tags]
+    made = CompiledVocabulary(
+        vocabulary_hash=vocabulary.hash,
+        language=language,
+        tokenizer_hash=tokenizer.hash,
+        tokenizer_size=tokenizer.size,
+        separator_id=separator,
+        eos_id=eos,
+        facets=vocabulary.facets,
+        tag_facet=np.array([number.get(tag.facet, -1) for tag in tags], np.int32),
+        tag_parent=np.array(parents, np.int32),
+        trie=TokenTrie.build(list(same)),
+    )
+    tick(len(tags))
+    return made
+
+
+def _separator_id(tokenizer: Tokenizer) -> int:
+    ids = tokenizer.encode(SEPARATOR)
+    if len(ids) != 1:
+        raise InvalidVocabulary(f"the tokenizer writes a line feed as {len(ids)} tokens; hangtag needs it to be one")
+    return ids[0]
+
+
+def _tag_ids(tokenizer: Tokenizer, label: str, separator: int, eos: int) -> tuple[int, ...] | None:
+    """The ids that a label has after a separator; where the tokenizer joins the two, those of the label alone. None where they
+    do not spell the label."""
+    ids = tokenizer.encode(SEPARATOR + label)
+    ids = ids[1:] if ids[:1] == [separator] else tokenizer.encode(label)
+    known = all(0 <= token < tokenizer.size and token not in (separator, eos) for token in ids)
+    return tuple(ids) if ids and known and tokenizer.decode(list(ids)) == label else None

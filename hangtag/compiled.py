@@ -31,6 +31,11 @@ _HEADER = ("vocabulary_hash", "language", "tokenizer_hash", "tokenizer_size", "s
 _TRIE = tuple(entry.name for entry in fields(TokenTrie))
 
 
+def compiled_hash(vocabulary_hash: str, language: str, tokenizer_hash: str) -> str:
+    """SHA-256 over what decides the ids: known before anything is compiled."""
+    return hashlib.sha256(f"{vocabulary_hash}:{language}:{tokenizer_hash}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class CompiledVocabulary:
     """T tags. `tag_facet`: (T,) int32, position in `facets`, -1 for none. `tag_parent`: (T,) int32, index of the parent, -1 for
@@ -56,9 +61,8 @@ class CompiledVocabulary:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over vocabulary, language and tokenizer: what the file is named by."""
-        parts = f"{self.vocabulary_hash}:{self.language}:{self.tokenizer_hash}"
-        return hashlib.sha256(parts.encode()).hexdigest()
+        """What the file is named by, see `compiled_hash`."""
+        return compiled_hash(self.vocabulary_hash, self.language, self.tokenizer_hash)
 
     def branches(self, rules: AnswerRules) -> Branches:
         """The tags under `rules`; the last REMEMBERED_RULES are remembered. Raises `InvalidRules`."""
@@ -109,18 +113,19 @@ class CompiledVocabulary:
         """Read what `save` wrote. Raises `InvalidVocabulary` for a file that is missing, broken or named by another hash."""
         again = "compile the vocabulary again (hangtag vocabulary compile)"
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             header = json.loads(arrays.pop("header").tobytes())
             if header.pop("format") != FORMAT:
                 raise InvalidVocabulary(f"{path}: compiled by another version of hangtag; {again}")
             trie = TokenTrie(**{name: arrays.pop(name) for name in _TRIE})
             made = cls(**{**header, "facets": tuple(header["facets"])}, **arrays, trie=trie)
+            whole = path.stem == made.hash and made._is_whole()
         except FileNotFoundError as error:
             raise InvalidVocabulary(f"{path}: there is no such compiled vocabulary; {again}") from error
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise InvalidVocabulary(f"{path}: this is no compiled vocabulary ({error}); {again}") from error
-        if path.stem != made.hash or not made._is_whole():
+        if not whole:
             raise InvalidVocabulary(f"{path}: the file is not what its name says, or was altered; {again}")
         return made
 

@@ -83,6 +83,11 @@ class TagVocabulary:
         """Languages in which there are labels, sorted; "und" among them if any tag has only that."""
         return tuple(sorted({language for tag in self.tags for language in tag.labels}))
 
+    @cached_property
+    def facets(self) -> tuple[str, ...]:
+        """The facets that tags have, sorted."""
+        return tuple(sorted({tag.facet for tag in self.tags if tag.facet}))
+
     def speaks(self, language: str) -> bool:
         """Whether answers can be written in `language`: some tag has a label in it, or labels are undetermined."""
         return match_language(language, self.languages) is not None or ANY_LANGUAGE in self.languages

@@ -24,6 +24,7 @@ from hangtag.text import is_word_boundary, match_language, sentence_ends
 from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
+from serve.compiling import CompiledFiles
 from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens
 from serve.tokenizer import HuggingFaceTokenizer
 
@@ -51,7 +52,14 @@ class Suggester:
     """Suggests tags of one vocabulary with one bundle's model."""
 
     def __init__(
-        self, bundle: Bundle, vocabulary: TagVocabulary, tokenizer: HuggingFaceTokenizer, engine: Engine, candidates: Candidates
+        self,
+        bundle: Bundle,
+        vocabulary: TagVocabulary,
+        tokenizer: HuggingFaceTokenizer,
+        engine: Engine,
+        candidates: Candidates,
+        *,
+        compiled: CompiledFiles | None = None,
     ) -> None:
         self.bundle = bundle
         self.vocabulary = vocabulary
@@ -60,6 +68,7 @@ class Suggester:
         self.candidates = candidates
         self._template = PromptTemplate.read(bundle.prompt_file)
         self._grammar = ExplanationGrammar(tokenizer)
+        self._compiled = compiled
         self._codecs: dict[str, AnswerCodec] = {}
         self._is_own = vocabulary.hash == bundle.vocabulary.hash
 
@@ -102,9 +111,11 @@ class Suggester:
         )
 
     def codec(self, language: str) -> AnswerCodec:
-        """The codec of the vocabulary in `language`, built once."""
+        """The codec of the vocabulary in `language`, built once; from a compiled file where there is one. Raises
+        `InvalidVocabulary` for a tag that the tokenizer can't write and a file that is broken."""
         if language not in self._codecs:
-            self._codecs[language] = AnswerCodec(self._tokenizer, self.vocabulary, language, self._grammar)
+            known = self._compiled.find(self.vocabulary, language, self._tokenizer) if self._compiled is not None else None
+            self._codecs[language] = AnswerCodec(self._tokenizer, self.vocabulary, language, self._grammar, known)
         return self._codecs[language]
 
     def _language(self, listing: Listing) -> str:

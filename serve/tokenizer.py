@@ -19,8 +19,12 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from hangtag.bundle import Bundle
 from hangtag.errors import EngineError
 from prompts.render import Message
+
+BASE_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "config.json")
+"""What is needed of a base that is on a hub."""
 
 _SLOT = "\ue000{}\ue001"
 _SLOTS = re.compile("\ue000([0-9]+)\ue001")
@@ -101,6 +105,21 @@ class HuggingFaceTokenizer:
     @cached_property
     def _byte_of(self) -> dict[str, int]:
         return {character: byte for byte, character in bytes_to_unicode().items()}
+
+
+def load_tokenizer(bundle: Bundle) -> HuggingFaceTokenizer:
+    """The tokenizer of a bundle's base; of one that is named by its hub id, its files are downloaded. Raises `EngineError`."""
+    return HuggingFaceTokenizer.load(bundle.base or _downloaded(bundle))
+
+
+def _downloaded(bundle: Bundle) -> Path:
+    from huggingface_hub import snapshot_download
+
+    assert bundle.hub is not None, "a bundle has a base"
+    try:
+        return Path(snapshot_download(bundle.hub, revision=bundle.revision, allow_patterns=list(BASE_FILES)))
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{bundle.directory}: the base {bundle.hub!r} can't be had from the hub: {error}") from error
 
 
 def _without_limits(source: str) -> tokenizers.Tokenizer:

@@ -2,40 +2,14 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from cli.main import app
+from tests.cli.commands import Run, assert_refused
 from tests.tiny import CHINESE, VOCABULARY
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command with the tiny bundle in the environment; errors leave no traceback and nothing on stdout."""
-    monkeypatch.setenv("HANGTAG_BUNDLE", str(tiny_bundle))
-
-    def invoke(*arguments: str) -> Result:
-        result = CliRunner().invoke(app, arguments)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert "Traceback" not in result.output
-        if result.exit_code:
-            assert result.stdout == ""
-        return result
-
-    return invoke
-
-
-def assert_refused(result: Result, *parts: str, code: int = 2) -> None:
-    assert result.exit_code == code
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("Error: ")
-    for part in parts:
-        assert part in line
 
 
 def test_help_is_there_without_any_heavy_import() -> None:

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hangtag.answer import Answer
+from hangtag.answer import TAGS_A_TICK, Answer, AnswerCodec, compile_vocabulary
 from hangtag.errors import InvalidAnswer, InvalidVocabulary
 from tests.fakes import WordTokenizer, codec_of, vocabulary_of
 
@@ -70,3 +72,26 @@ def test_the_hash_depends_on_vocabulary_language_and_tokenizer():
         codec_of(vocabulary_of("linen")).compiled.hash,
     }
     assert len(hashes) == 4
+
+
+def test_compiling_says_how_far_it_is():
+    heard = []
+    count = 2 * TAGS_A_TICK + 1
+    compile_vocabulary(WordTokenizer(), vocabulary_of(*map(str, range(count))), "en", heard.append)
+    assert heard == [0, TAGS_A_TICK, 2 * TAGS_A_TICK, count]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("language", "zh", "is not 'test' in 'en'"),
+        ("vocabulary_hash", "0" * 64, "is not 'test' in 'en'"),
+        ("tokenizer_hash", "0" * 64, "is not 'test' in 'en'"),
+        ("eos_id", 7, "other special tokens"),
+        ("separator_id", 7, "other special tokens"),
+    ],
+)
+def test_a_codec_refuses_what_was_compiled_for_another(field, value, message):
+    assert AnswerCodec(CODEC.tokenizer, VOCABULARY, "en", CODEC.grammar, CODEC.compiled).trie is CODEC.trie
+    with pytest.raises(InvalidVocabulary, match=message):
+        AnswerCodec(CODEC.tokenizer, VOCABULARY, "en", CODEC.grammar, replace(CODEC.compiled, **{field: value}))

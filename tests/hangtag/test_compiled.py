@@ -69,3 +69,11 @@ def test_tags_under_rules_are_remembered():
     banned = AnswerRules(max_tags=2, banned=frozenset({0}))
     assert COMPILED.branches(banned) is COMPILED.branches(AnswerRules(max_tags=1, banned=frozenset({0})))
     assert COMPILED.branches(banned) is not COMPILED.branches(AnswerRules(max_tags=2))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive", b"PK\x03\x04" + bytes(100)])
+def test_a_file_that_is_something_else_is_refused(tmp_path, content):
+    path = tmp_path / f"{COMPILED.hash}.npz"
+    path.write_bytes(content)
+    with pytest.raises(InvalidVocabulary, match=r"no compiled vocabulary.*compile the vocabulary again"):
+        CompiledVocabulary.load(path)

@@ -8,7 +8,7 @@ from serve.settings import DEFAULT_BUNDLE, read_settings
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BUNDLE", "VOCABULARY", "HOST", "PORT"):
+    for name in ("BUNDLE", "VOCABULARY", "VOCABULARY_DIR", "HOST", "PORT"):
         monkeypatch.delenv(f"HANGTAG_{name}", raising=False)
 
 
@@ -20,6 +20,8 @@ def test_what_is_given_goes_before_the_environment_and_that_before_defaults(monk
     monkeypatch.setenv("HANGTAG_VOCABULARY", "")
     settings = read_settings(port=9001, bundle=None)
     assert (settings.bundle, settings.port, settings.vocabulary) == (Path("elsewhere"), 9001, None)
+    monkeypatch.setenv("HANGTAG_VOCABULARY_DIR", "compiled")
+    assert read_settings().vocabulary_dir == Path("compiled")
 
 
 def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
