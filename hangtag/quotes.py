@@ -24,9 +24,10 @@ from hangtag.explanation import (
     ExplanationGrammar,
 )
 from hangtag.masks import packed
-from hangtag.text import is_word_boundary
+from hangtag.text import word_edges
 
 Int64 = NDArray[np.int64]
+FORBIDDEN_POINTS = np.array(sorted({*FORBIDDEN_BYTES, *map(ord, FORBIDDEN_CHARACTERS), ord(OPEN_QUOTE)}), np.uint32)
 
 
 class Step(NamedTuple):
@@ -140,7 +141,7 @@ class QuotableText:
     @cached_property
     def word_ends(self) -> Int64:
         """Byte positions before which a span may end, ascending."""
-        return np.array(self._boundaries[1], np.int64)
+        return self._boundaries[1]
 
     @cached_property
     def steps(self) -> Steps:
@@ -183,7 +184,7 @@ class QuotableText:
 
     @cached_property
     def _word_ends(self) -> frozenset[int]:
-        return frozenset(self._boundaries[1])
+        return frozenset(self._boundaries[1].tolist())
 
     def _is_free(self, spent: int) -> NDArray[np.bool_] | bool:
         """(steps,) of which steps nothing is spent, up to the end of the word."""
@@ -201,9 +202,9 @@ class QuotableText:
     def _matches(self) -> tuple[Int64, Int64, Int64]:
         """Every token that the bytes from some position on begin with: start, token and end."""
         found: list[tuple[int, int, int]] = []
-        data, known, whole = self._data, self.grammar.tokens_by_bytes, self._whole
-        for start in range(len(data)):
-            for end in range(start + 1, int(whole[start]) + 1):
+        data, known = self._data, self.grammar.tokens_by_bytes
+        for start, limit in enumerate(self._whole[:-1].tolist()):
+            for end in range(start + 1, limit + 1):
                 tokens = known.get(data[start:end])
                 if tokens is None:
                     break
@@ -216,7 +217,7 @@ class QuotableText:
     def _whole(self) -> Int64:
         """(bytes + 1,) up to which byte position nothing forbidden stands, from each position on."""
         limits = np.full(len(self._data) + 1, len(self._data), np.int64)
-        limits[list(self._broken)] = list(self._broken)
+        limits[self._broken] = self._broken
         return np.minimum.accumulate(limits[::-1])[::-1]
 
     @cached_property
@@ -228,37 +229,34 @@ class QuotableText:
         return np.where(following <= self._whole, following, -1)
 
     @cached_property
-    def _boundaries(self) -> tuple[list[int], list[int]]:
+    def _boundaries(self) -> tuple[Int64, Int64]:
         """Byte positions of word starts and of word ends."""
-        starts, ends, position = [], [], 0
-        for offset, character in enumerate(self._text):
-            if is_word_boundary(self._text, offset):
-                if character.isalnum():
-                    starts.append(position)
-                if offset > 0 and not self._text[offset - 1].isspace():
-                    ends.append(position)
-            position += len(character.encode())
-        if self._text and not self._text[-1].isspace():
-            ends.append(position)
-        return starts, ends
+        starts, ends = word_edges(self._text)
+        return self._places[starts], self._places[ends]
 
     @cached_property
-    def _broken(self) -> frozenset[int]:
+    def _points(self) -> NDArray[np.uint32]:
+        """(characters,) code points."""
+        return np.frombuffer(self._text.encode("utf-32-le"), np.uint32)
+
+    @cached_property
+    def _places(self) -> Int64:
+        """(characters + 1,) the byte position of each character, and of the end."""
+        sizes = 1 + (self._points > 0x7F) + (self._points > 0x7FF) + (self._points > 0xFFFF)
+        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+    @cached_property
+    def _broken(self) -> Int64:
         """Byte positions that no span may contain: forbidden characters, and the last byte of each forbidden pattern."""
-        broken: set[int] = set()
-        position = 0
-        for character in self._text:
-            size = len(character.encode())
-            if character in FORBIDDEN_CHARACTERS or character == OPEN_QUOTE or ord(character) in FORBIDDEN_BYTES:
-                broken.update(range(position, position + size))
-            position += size
+        characters = np.flatnonzero(np.isin(self._points, FORBIDDEN_POINTS))
+        broken = [np.arange(self._places[character], self._places[character + 1]) for character in characters]
         lowered = self._data.lower()
         for pattern in FORBIDDEN:
             found = lowered.find(pattern)
             while found >= 0:
-                broken.add(found + len(pattern) - 1)
+                broken.append(np.array([found + len(pattern) - 1]))
                 found = lowered.find(pattern, found + 1)
-        return frozenset(broken)
+        return np.concatenate([np.empty(0, np.int64), *broken])
 
 
 def is_free(start: int, end: int, spent: int) -> bool:

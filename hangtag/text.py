@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 SPACE = " "
 _ALLOWED_CONTROLS = {"\n", "\t", "\r"}
@@ -64,6 +68,7 @@ def match_language(wanted: str, available: Collection[str]) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1 << 16)
 def _joins(character: str) -> bool:
     return (character.isalnum() or unicodedata.category(character) in {"Mn", "Mc"}) and not is_han(character)
 
@@ -74,6 +79,18 @@ def is_word_boundary(text: str, offset: int) -> bool:
     if offset <= 0 or offset >= len(text):
         return True
     return not (_joins(text[offset - 1]) and _joins(text[offset]))
+
+
+def word_edges(text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets, ascending, at which a word of `text` starts, with a letter or digit, and those before which one ends, after
+    something that is no white space: boundaries as in `is_word_boundary`, of the whole text at once."""
+    if not text:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    joins, alnum, space = (np.fromiter(map(test, text), np.bool_, len(text)) for test in (_joins, str.isalnum, str.isspace))
+    inner = ~(joins[:-1] & joins[1:])
+    starts = np.concatenate([[True], inner]) & alnum
+    ends = np.concatenate([inner, [True]]) & ~space
+    return np.flatnonzero(starts), np.flatnonzero(ends) + 1
 
 
 def sentence_ends(text: str) -> list[int]:

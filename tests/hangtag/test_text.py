@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hangtag.text import detect_language, first_control, fold, is_word_boundary, normalise, sentence_ends
+from hangtag.text import detect_language, first_control, fold, is_word_boundary, normalise, sentence_ends, word_edges
 
 
 def test_normalise_folds_widths_and_white_space_but_not_case():
@@ -34,3 +36,11 @@ def test_words_end_where_letters_do_and_every_ideograph_is_a_word():
 
 def test_sentence_ends_know_both_languages_and_decimal_points():
     assert sentence_ends("It is 3.5 mm. Good! 很好。完") == [13, 19, 23, 24]
+
+
+@given(st.text(alphabet="ab1 x亚麻🎧é\u0301“.\t-", max_size=30))
+def test_the_edges_of_words_are_boundaries(text):
+    starts, ends = word_edges(text)
+    offsets = range(len(text) + 1)
+    assert starts.tolist() == [o for o in offsets if is_word_boundary(text, o) and text[o : o + 1].isalnum()]
+    assert ends.tolist() == [o for o in offsets if o and is_word_boundary(text, o) and not text[o - 1].isspace()]

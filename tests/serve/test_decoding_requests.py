@@ -116,8 +116,8 @@ def test_broken_values_are_refused_by_name(case: str) -> None:
 
 
 def test_what_would_be_refused_is_not_written() -> None:
-    with pytest.raises(InvalidInput, match="hangtag_prior_weights"):
-        write(DecodingRequest(HASH, prior=TagPrior({0: 1e30})))
+    with pytest.raises(InvalidInput, match="hangtag_evidence_weight"):
+        write(DecodingRequest(HASH, evidence=Evidence({0: "a"}, 1e30)))
 
 
 @pytest.fixture
