@@ -64,6 +64,8 @@ class AnswerConstraint:
         by_leaf = sorted((int(self.trie.tag_leaf[tag]), weight) for tag, weight in weights.items() if weight != 0)
         self.prior_leaves = [leaf for leaf, _ in by_leaf if leaf >= 0]
         self.prior_weights = [weight for leaf, weight in by_leaf if leaf >= 0]
+        if rules.explain:
+            quotable.shortest(0)  # reads the listing, which is not for within a step
 
     def start(self) -> State:
         """The state before the first token."""
