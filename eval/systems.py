@@ -108,11 +108,11 @@ def candidates_alone(corpus: Corpus, answered: Sequence[Prediction], k: int, dir
 
 def _key(name: str, corpus: Corpus, k: int, position: int) -> str:
     row = [repr(corpus.test.rows[position].listing), corpus.gold[position]]
-    return key_of([VERSION, name, k, _training_hash(corpus)], row)
+    return key_of([VERSION, name, k, training_hash(corpus)], row)
 
 
 @lru_cache(maxsize=2)
-def _training_hash(corpus: Corpus) -> str:
+def training_hash(corpus: Corpus) -> str:
     """Of what baselines learn from: vocabulary, listings, tags."""
     assert corpus.train is not None
     told = [repr(row.listing) for row in corpus.train.rows]
