@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.options import BundleOption, EncoderOption, VocabularyOption
+from cli.rules import BanOption, ExclusiveOption, LimitOption, OnlyOption, ParentOrChildOption, tag_rules
 
 if TYPE_CHECKING:
     from hangtag.suggestion import Suggestion
@@ -26,6 +27,11 @@ def suggest(
     max_tags: Annotated[int | None, typer.Option(help="At most so many (else five).")] = None,
     explanation: Annotated[bool, typer.Option("--explanation/--no-explanation", help="Whether to say why.")] = True,
     history: Annotated[Path | None, typer.Option(metavar="FILE", help="What the user did: JSONL with type, at, tags.")] = None,
+    ban: BanOption = None,
+    only: OnlyOption = None,
+    limit: LimitOption = None,
+    exclusive: ExclusiveOption = None,
+    parent_or_child: ParentOrChildOption = False,
     vocabulary: VocabularyOption = None,
     bundle: BundleOption = None,
     encoder: EncoderOption = None,
@@ -50,7 +56,8 @@ def suggest(
 
     from serve.suggester import SuggestionRequest
 
-    request = SuggestionRequest(listing, min_tags=min_tags, max_tags=max_tags, explain=explanation)
+    rules = tag_rules(ban, only, limit, exclusive, parent_or_child)
+    request = SuggestionRequest(listing, min_tags=min_tags, max_tags=max_tags, explain=explanation, rules=rules)
     suggestion = asyncio.run(_answer(settings, request, history))
     if format == "json":
         _show_json(suggestion)

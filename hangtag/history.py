@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import log1p
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hangtag.errors import InvalidHistory
 from hangtag.prior import TagPrior
 from hangtag.vocabulary import TagVocabulary
@@ -64,6 +67,10 @@ class InterestProfile:
         """The `count` tags with the largest positive weight, best first; equal weights in the vocabulary's order."""
         liked = [tag for tag, weight in self.weights.items() if weight > 0]
         return sorted(liked, key=lambda tag: (-self.weights[tag], tag))[:count]
+
+    def within(self, left: NDArray[np.bool_]) -> InterestProfile:
+        """The interests in the tags that `left`, (tags of the vocabulary,), is true for."""
+        return InterestProfile({tag: weight for tag, weight in self.weights.items() if left[tag]})
 
     def summary(self, vocabulary: TagVocabulary, language: str, *, count: int = 5) -> list[str]:
         """Labels of the top tags, for the prompt: what the user is interested in, without any event."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hangtag.errors import InvalidRules
 
 MOST_NATS = 10_000
@@ -33,6 +36,10 @@ class TagPrior:
     def __add__(self, other: TagPrior) -> TagPrior:
         tags = {**self.weights, **other.weights}
         return TagPrior({tag: self.weights.get(tag, 0.0) + other.weights.get(tag, 0.0) for tag in tags})
+
+    def within(self, left: NDArray[np.bool_]) -> TagPrior:
+        """The weights of the tags that `left`, (tags of the vocabulary,), is true for."""
+        return TagPrior({tag: weight for tag, weight in self.weights.items() if left[tag]})
 
     def scaled(self, factor: float) -> TagPrior:
         """Every weight times `factor`."""

@@ -75,6 +75,15 @@ class RuledTags:
             waiting=rules.min_tags - 1 if waits.any() else 0,
         )
 
+    @property
+    def room(self) -> int:
+        """As many tags as the limits of the facets leave room for; those that exclude each other may leave less."""
+        counts = [0] * len(self.limits)
+        for limit, before in zip(self.class_limit, self.class_before, strict=True):
+            if limit >= 0:
+                counts[limit] += int(before[-1])
+        return len(self.trie) - sum(counts) + sum(map(min, counts, self.limits))
+
     def closed(self, counts: Sequence[int], standing: int) -> int:
         """The classes that are closed, as bits, when `counts` tags of each limited facet and `standing` tags in all stand."""
         bits = 0
@@ -108,7 +117,9 @@ def _left(trie: TokenTrie, tag_facet: Int32, limited: list[tuple[int, int]], rul
         if limit == 0:
             left[tag_facet == facet] = False
     if not left.any():
-        raise InvalidRules("the rules leave no tag at all; ban fewer, or allow more", field="only" if rules.only else "banned")
+        raise InvalidRules(
+            "the rules leave no tag at all; ban fewer, or allow more", field="only" if rules.only is not None else "banned"
+        )
     return trie if left.all() else trie.restricted(left[trie.leaf_tag])
 
 

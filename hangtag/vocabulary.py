@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 
 from hangtag.errors import InvalidVocabulary, UnknownLanguage
@@ -17,6 +18,8 @@ ANY_LANGUAGE = "und"
 
 PATH_SEPARATOR = " > "
 MAX_LABEL_CHARACTERS = 200
+NEAR = 0.75
+"""How alike two wordings are, by difflib's ratio, of which one may be a slip of the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,16 @@ class TagVocabulary:
         """Indexes of the tags that have `text` as id, label, written path or alias in any language, case folded; those
         that carry it as id or label come first."""
         return list(self._by_wording.get(fold(text), ()))
+
+    def nearest(self, text: str) -> int | None:
+        """The index of the tag that `text` most likely means: one that `find` finds, else the one whose wording is spelt most
+        like it; None where nothing is much like it. For hints only: it may be another tag."""
+        if found := self.find(text):
+            return found[0]
+        if len(text) > MAX_LABEL_CHARACTERS:
+            return None
+        near = get_close_matches(fold(text), self._by_wording, 1, NEAR)
+        return self._by_wording[near[0]][0] if near else None
 
     @cached_property
     def _by_wording(self) -> dict[str, list[int]]:

@@ -108,8 +108,9 @@ class Candidates:
             self._lender = Candidates(thesaurus)
             self._thesaurus = Thesaurus(thesaurus, vocabulary, pieces)
 
-    def find(self, listing: Listing, count: int = 32) -> list[Candidate]:
-        """The `count` most related tags, best first and equal ones in the vocabulary's order; fewer if fewer score above 0."""
+    def find(self, listing: Listing, count: int = 32, *, among: NDArray[np.bool_] | None = None) -> list[Candidate]:
+        """The `count` most related tags, best first and equal ones in the vocabulary's order; fewer if fewer score above 0. With
+        `among`, (T,), as if there were only the tags that it is true for."""
         values = "\n".join(value for _, value in listing.attributes)
         fields = [field[:READ_CHARACTERS] for field in (listing.title, listing.description, values)]
         spoken = (primary_subtag(listing.resolved_language()), ANY_LANGUAGE)
@@ -119,11 +120,15 @@ class Candidates:
         lexical = (1 - PHRASE_SHARE) * weight * (self._shares[heard].T @ evidence[heard])
         cosine, borrowed = self._cosine(listing), self._borrowed(listing)
         related = self._blend(np.maximum(np.maximum.reduceat(lexical, self._first_row[:-1]), borrowed), cosine)
+        if among is not None:
+            related = np.where(among, related, -np.inf)
 
         texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True)]
         scores: dict[int, float] = {}
         phrases: dict[int, list[str]] = {}
         for tag in _best(related, max(count, RESCORED)).tolist():
+            if related[tag] < 0:
+                continue
             own = borrowed[tag]
             for row in range(self._first_row[tag], self._first_row[tag + 1]):
                 if lexical[row] > 0:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,7 +14,9 @@ from hangtag.errors import HangtagError, InvalidHistory
 from hangtag.history import EVENT_WEIGHTS, Event, InterestProfile
 from hangtag.history_formats import event_of, with_ids
 from hangtag.listing import Listing
+from hangtag.rules import MOST_EXCLUSIVE
 from hangtag.suggestion import Suggestion
+from hangtag.tag_rules import TagRules
 from hangtag.vocabulary import TagVocabulary
 from serve.suggester import SuggestionRequest
 
@@ -29,9 +31,18 @@ CHINESE_EXAMPLE: dict[str, Any] = {
     "language": "zh",
     "history": [{"type": "like", "at": "2026-11-20T18:30:00Z", "tags": ["耳塞式耳机", "无线"]}],
 }
+RULES_EXAMPLE: dict[str, Any] = {
+    "title": "Linen camp shirt, cotton lining",
+    "rules": {
+        "banned": ["category/shoes"],
+        "facet_limits": {"material": 1},
+        "exclusions": [["season/summer", "material/cotton"]],
+    },
+}
 REQUEST_EXAMPLES: dict[str, Any] = {
     "english": {"summary": "A listing in English", "value": ENGLISH_EXAMPLE},
     "chinese": {"summary": "A title in Chinese, and what the user liked", "value": CHINESE_EXAMPLE},
+    "rules": {"summary": "With rules of the merchant", "value": RULES_EXAMPLE},
 }
 ANSWER_EXAMPLE: dict[str, Any] = {
     "tags": [
@@ -44,6 +55,10 @@ ANSWER_EXAMPLE: dict[str, Any] = {
     "vocabulary": {"name": "hangtag-mini", "hash": "9f2c4d…"},
     "notices": [],
 }
+
+
+MOST_NAMED = 10_000
+MOST_GROUPS = 100
 
 
 class _Wire(BaseModel):
@@ -63,6 +78,32 @@ class EventBody(_Wire):
         return with_ids(event_of(self.model_dump()), vocabulary)
 
 
+Ids = Annotated[list[str], Field(max_length=MOST_NAMED)]
+Group = Annotated[list[str], Field(max_length=MOST_EXCLUSIVE)]
+
+
+class RulesBody(_Wire):
+    """Which tags may stand in this answer, and which together. Tags are named by their ids."""
+
+    banned: Ids = Field(default=[], description="Tags that never come.")
+    only: Ids | None = Field(default=None, description="The only tags that may come; left out: all.")
+    facet_limits: dict[str, int] = Field(default={}, max_length=MOST_GROUPS, description="Facet: the most tags of it.")
+    exclusions: Annotated[list[Group], Field(max_length=MOST_GROUPS)] = Field(
+        default=[], description="Groups of tags of which at most one may come."
+    )
+    parent_or_child: bool = Field(default=False, description="Whether a tag and its parent never both come.")
+
+    def rules(self) -> TagRules:
+        """The rules in domain terms."""
+        return TagRules(
+            banned=tuple(self.banned),
+            only=None if self.only is None else tuple(self.only),
+            facet_limits=self.facet_limits,
+            exclusions=tuple(map(tuple, self.exclusions)),
+            parent_or_child=self.parent_or_child,
+        )
+
+
 class SuggestionBody(_Wire):
     """A listing to be tagged: a title, a description or attributes, at least one of them."""
 
@@ -73,9 +114,10 @@ class SuggestionBody(_Wire):
     attributes: dict[str, str] = Field(default={}, description="Names and values.")
     language: str | None = Field(default=None, description="BCP 47; left out: as the text looks.")
     min_tags: int = 1
-    max_tags: int | None = Field(default=None, description="Left out: five, or all tags of a smaller vocabulary.")
+    max_tags: int | None = Field(default=None, description="Left out: five, or as many as there is room for.")
     explain: bool = Field(default=True, description="Whether to say why.")
     history: list[EventBody] = Field(default=[], description="What the user did, in any order.")
+    rules: RulesBody = Field(default=RulesBody(), description="What the merchant allows.")
 
     def request(self, vocabulary: TagVocabulary) -> SuggestionRequest:
         """The request in domain terms. Raises `InvalidListing`, `InvalidHistory`."""
@@ -85,6 +127,7 @@ class SuggestionBody(_Wire):
             min_tags=self.min_tags,
             max_tags=self.max_tags,
             explain=self.explain,
+            rules=self.rules.rules(),
         )
 
     def _profile(self, vocabulary: TagVocabulary) -> InterestProfile:
@@ -96,6 +139,10 @@ class SuggestionBody(_Wire):
                 place = f"history[{position}]"
                 raise InvalidHistory(f"{place}: {error}", field=f"{place}.{error.field}") from error
         return InterestProfile.from_events(events, vocabulary, now=datetime.now(UTC))
+
+
+_BODIES: dict[Any, type[_Wire]] = {"history": EventBody, "rules": RulesBody}
+"""What stands in a field of `SuggestionBody`, for its errors."""
 
 
 class TagBody(_Wire):
@@ -175,7 +222,8 @@ class ErrorBody(_Wire):
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
         message = first["msg"]
         if first["type"] == "extra_forbidden":
-            message = f"unknown field {field!r}; use {', '.join(SuggestionBody.model_fields)}"
+            body = _BODIES.get(place[0] if len(place) > 1 else "", SuggestionBody)
+            message = f"unknown field {field!r}; use {', '.join(body.model_fields)}"
         elif first["type"] == "json_invalid":
             message, field = f"not valid JSON at character {place[0]}: {first['ctx']['error']}", ""
         elif not place and first["type"] in ("missing", "model_attributes_type"):

@@ -10,6 +10,9 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hangtag.answer import AnswerCodec
 from hangtag.bundle import Bundle
 from hangtag.errors import InvalidListing, InvalidRules, UnknownLanguage
@@ -20,6 +23,7 @@ from hangtag.listing import Listing
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
 from hangtag.suggestion import Suggestion, TagSuggestion
+from hangtag.tag_rules import TagRules
 from hangtag.text import is_word_boundary, match_language, sentence_ends
 from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
@@ -39,13 +43,14 @@ LONGEST_PIECE = 100
 
 @dataclass(frozen=True, slots=True)
 class SuggestionRequest:
-    """What is asked for. `max_tags` None means five, or all tags of a smaller vocabulary."""
+    """What is asked for. `max_tags` None means five, or as many as vocabulary and rules have room for."""
 
     listing: Listing
     profile: InterestProfile = field(default_factory=InterestProfile)
     min_tags: int = 1
     max_tags: int | None = None
     explain: bool = True
+    rules: TagRules = field(default_factory=TagRules)
 
 
 class Suggester:
@@ -81,16 +86,17 @@ class Suggester:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
         language = self._language(request.listing)
         codec = self.codec(language)
-        rules = self._rules(request)
-        found = await asyncio.to_thread(self.candidates.find, request.listing)  # an encoder takes its time
-        listing, prompt = self._prompt(request, codec, rules, found)
+        rules, left = await asyncio.to_thread(self._rules, request, codec)  # seconds for the oddest rules of 100,000 tags
+        found = await asyncio.to_thread(self.candidates.find, request.listing, among=left)  # an encoder takes its time
+        profile = request.profile.within(left)
+        listing, prompt = self._prompt(request.listing, profile, codec, rules, found)
         generation = await self.engine.generate(
             GenerationRequest(
                 prompt=tuple(prompt),
                 codec=codec,
                 rules=rules,
                 quotable=tuple(listing.quotable()),
-                prior=self._prior(found, request.profile),
+                prior=self._prior(found, profile).within(left),
                 evidence=self._evidence(found, listing, language),
             )
         )
@@ -126,15 +132,21 @@ class Suggester:
             raise UnknownLanguage(f"{self.bundle.model} does not answer in {wanted!r}; use one of: {known}", field="language")
         return language
 
-    def _rules(self, request: SuggestionRequest) -> AnswerRules:
-        most = (
-            request.max_tags
-            if request.max_tags is not None
-            else max(min(DEFAULT_MAX_TAGS, len(self.vocabulary)), request.min_tags)
-        )
-        rules = AnswerRules(min_tags=request.min_tags, max_tags=most, explain=request.explain)
-        rules.check_against(len(self.vocabulary))
-        return rules
+    def _rules(self, request: SuggestionRequest, codec: AnswerCodec) -> tuple[AnswerRules, NDArray[np.bool_]]:
+        """The rules of the answer, and which tags they leave, (tags of the vocabulary,)."""
+        most = request.max_tags
+        if most is None:
+            most = max(min(DEFAULT_MAX_TAGS, len(self.vocabulary)), request.min_tags)
+        try:
+            rules = request.rules.answer_rules(self.vocabulary, min_tags=request.min_tags, max_tags=most, explain=request.explain)
+            ruled = codec.compiled.branches(rules).ruled
+        except InvalidRules as error:
+            if error.field is not None and error.field.partition("[")[0] in TagRules.__slots__:
+                error.field = f"rules.{error.field}"
+            raise
+        if request.max_tags is None:
+            rules = replace(rules, max_tags=max(min(most, ruled.room), request.min_tags))
+        return rules, ruled.trie.tag_leaf >= 0
 
     def _prior(self, found: list[Candidate], profile: InterestProfile) -> TagPrior:
         if self._is_own:
@@ -149,7 +161,7 @@ class Suggester:
         return Evidence({tag: span for tag, span in spans.items() if span}, self.bundle.weights.evidence)
 
     def _prompt(
-        self, request: SuggestionRequest, codec: AnswerCodec, rules: AnswerRules, found: list[Candidate]
+        self, whole: Listing, profile: InterestProfile, codec: AnswerCodec, rules: AnswerRules, found: list[Candidate]
     ) -> tuple[Listing, list[int]]:
         """The listing, cut where it has to be, and the ids of the prompt."""
 
@@ -158,7 +170,7 @@ class Suggester:
                 language=codec.language,
                 lines=listing.lines(),
                 candidates=[codec.written[candidate.tag] for candidate in found],
-                interests=request.profile.summary(self.vocabulary, codec.language),
+                interests=profile.summary(self.vocabulary, codec.language),
                 min_tags=rules.min_tags,
                 max_tags=rules.max_tags,
                 explain=rules.explain,
@@ -172,10 +184,10 @@ class Suggester:
                 " tokens for the listing; ask for fewer tags",
                 field="max_tags",
             )
-        whole = ids(request.listing)
-        if len(whole) <= room:
-            return request.listing, whole
-        listing = cut_listing(request.listing, lambda shorter: len(ids(shorter)) <= room)
+        prompt = ids(whole)
+        if len(prompt) <= room:
+            return whole, prompt
+        listing = cut_listing(whole, lambda shorter: len(ids(shorter)) <= room)
         return listing, ids(listing)
 
     @staticmethod

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from hangtag.errors import InvalidHistory
@@ -38,3 +39,7 @@ def test_negative_events_count_against_and_are_not_summed_up():
 def test_what_is_refused(make, message):
     with pytest.raises(InvalidHistory, match=message):
         make()
+
+
+def test_interests_in_some_tags():
+    assert InterestProfile({0: 1.0, 2: -3.0}).within(np.array([True, True, False])).weights == {0: 1.0}

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from hangtag.errors import InvalidRules
@@ -15,3 +16,7 @@ def test_evidence_adds_up():
 def test_weights_are_numbers_that_32_bits_hold(weight):
     with pytest.raises(InvalidRules, match="between -10000 and 10000"):
         TagPrior({1: weight})
+
+
+def test_weights_of_some_tags():
+    assert TagPrior({0: 1.0, 2: 3.0}).within(np.array([False, True, True])).weights == {2: 3.0}

@@ -89,3 +89,15 @@ def test_restricting_a_trie_keeps_its_form(data):
     for leaf in range(len(trie)):
         for node in trie.path(leaf):
             assert trie.leaf_start[node] <= leaf < trie.leaf_end[node]
+
+
+def room(compiled, **options):
+    return compiled.branches(AnswerRules(min_tags=0, max_tags=1, **options)).ruled.room
+
+
+def test_room_is_what_the_limits_of_facets_leave():
+    assert room(COLOURS) == 4
+    assert room(COLOURS, facet_limits={"colour": 1}) == 3
+    assert room(COLOURS, facet_limits={"colour": 1, "fabric": 0}) == 1
+    assert room(COLOURS, facet_limits={"colour": 9}, banned=frozenset({0})) == 3
+    assert room(shop(("a", "", None), ("b", "f", None)), facet_limits={"f": 1}) == 2

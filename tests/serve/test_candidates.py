@@ -262,3 +262,16 @@ def test_what_a_listing_states_is_not_a_part_of_something_longer(title: str, sta
     prior, plain = candidate_prior(found, stated=2.0), candidate_prior(found)
     for candidate in found:
         assert prior.weights[candidate.tag] - plain.weights[candidate.tag] == pytest.approx(2.0 * candidate.stated)
+
+
+def test_among_some_tags_the_others_are_as_if_they_were_not_there() -> None:
+    vocabulary = plain("running shoes", "shoes", "linen", "shirt")
+    candidates = Candidates(vocabulary)
+    listing = Listing(title="Linen shirt and running shoes")
+    assert [c.stated for c in sorted(candidates.find(listing), key=lambda c: c.tag)] == [True, False, True, True]
+    among = np.array([False, True, True, False])
+    few = candidates.find(listing, among=among)
+    assert {c.tag: c.stated for c in few} == {1: True, 2: True}
+    assert candidates.find(listing, 1, among=among)[0].tag in (1, 2)
+    assert candidates.find(listing, among=np.ones(4, np.bool_)) == candidates.find(listing)
+    assert candidates.find(listing, among=np.zeros(4, np.bool_)) == []
