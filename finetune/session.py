@@ -1,0 +1,270 @@
+"""A run of a recipe, from its data to the best adapter in a folder, resumed where it was cut off. It knows the order of the
+steps; how batches, losses and figures are made is known elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import hashlib
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from transformers import TrainerCallback, TrainingArguments, set_seed
+
+from eval.rows import write_rows
+from finetune.batches import Batches, plan
+from finetune.config import Recipe
+from finetune.curves import write_curves
+from finetune.data import TrainingData, read_data
+from finetune.examples import Example, Listener, make_examples
+from finetune.folder import (
+    CHECKPOINTS,
+    FORMAT,
+    base_hash,
+    check_disk,
+    check_folder,
+    check_same,
+    disk_full,
+    last_checkpoint,
+    write_about,
+)
+from finetune.judge import Judge, metric_of
+from finetune.kit import Kit, make_kit
+from finetune.model import BaseFiles, find_base, load_model, out_of_memory, precision_of
+from finetune.trainer import AnswerTrainer
+
+
+class Watch(Protocol):
+    """Who looks on: named pieces of work with a known end, and sentences."""
+
+    def begin(self, name: str, total: int) -> None: ...
+
+    def done(self, name: str, count: int, note: str = "") -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """`best` is the evaluation of the adapter that was kept; `is_whole` is false where somebody interrupted the run."""
+
+    folder: Path
+    best: dict[str, float]
+    metric: str
+    is_whole: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything of a run but its weights."""
+
+    data: TrainingData
+    files: BaseFiles
+    kit: Kit
+    train: list[Example]
+    held: list[Example]
+
+
+def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, weights: bool = True) -> Prepared:
+    """Data, prompt, vocabulary (written to `folder`) and examples. Raises what reading them raises."""
+    data = read_data(recipe.data, recipe.name)
+    files = find_base(recipe.base, weights=weights)
+    kit = make_kit(recipe, files, data.vocabulary, folder)
+    suggester = kit.suggester(Listener(), context=recipe.sequences.length)
+    explain = recipe.prompt.explanation == "quotes"
+    most = min(recipe.prompt.max_tags, len(data.vocabulary))
+    held = data.held.limited(recipe.evaluation.rows)
+    made = []
+    for name, corpus in (("Training rows", data.learn), ("Validation rows", held)):
+        watch.begin(name, len(corpus.gold))
+        tick = functools.partial(watch.done, name)
+        made.append(make_examples(suggester, corpus, max_tags=most, explain=explain, tick=tick))
+    return Prepared(data, files, kit, *made)
+
+
+def train_run(recipe: Recipe, folder: Path, watch: Watch, *, resume: bool = False) -> Finished:
+    """Train, judge, keep the best. Raises `InvalidSettings` for a folder with another run or none to resume, `EngineError` for
+    too little memory or disk; what was saved before can be resumed."""
+    last = last_checkpoint(folder) if resume else None
+    check_folder(folder, resume=resume)
+    is_main = int(os.environ.get("RANK", "0")) == 0
+    prepared = prepare_run(recipe, folder, watch)
+    about = _about(recipe, prepared)
+    if resume:
+        check_same(folder, about)
+    if is_main:
+        write_rows(prepared.data.learn.test.rows, folder / "train.jsonl")
+        write_rows(prepared.data.held.test.rows, folder / "validation.jsonl")
+        write_about(folder, about)
+    try:
+        return _train(recipe, folder, watch, prepared, last)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(folder, error) from error
+        raise
+    except (RuntimeError, MemoryError, SafetensorError) as error:
+        if "No space left" in str(error):
+            raise disk_full(folder, error) from error
+        if (known := out_of_memory(error, recipe)) is not None:
+            raise known from error
+        raise
+
+
+def _train(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, last: Path | None) -> Finished:
+    set_seed(recipe.seed)
+    model = load_model(recipe, prepared.files)
+    check_disk(folder, model)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    lengths = np.array([example.length for example in prepared.train], np.int64)
+    batches = plan(lengths, recipe, processes)
+    steps = len(batches) // (recipe.batch.accumulation * processes)
+    assert steps, "a plan has a step at least"
+    pad = _pad_id(prepared.kit)
+    judge = _judge(recipe, folder, prepared, pad)
+    every = max(1, round(steps * recipe.evaluation.every)) if recipe.evaluation.every else steps
+    shown = _Shown(watch, steps)
+    trainer = AnswerTrainer(
+        model,
+        judge=judge,
+        every=every,
+        watch=shown,
+        args=_arguments(recipe, folder, steps),
+        train_dataset=Batches(prepared.train, batches, recipe, pad_id=pad),
+    )
+    if last is not None:
+        judge.resume(int(last.name.rpartition("-")[2]))
+        watch.say(f"Going on from step {last.name.rpartition('-')[2]} of {steps:,}")
+    with _interruptible(trainer):
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    is_whole = trainer.state.global_step >= steps or trainer.stopping.is_enough
+    if trainer.is_world_process_zero():
+        write_curves(folder, trainer.state.log_history)
+    if not judge.evaluations:
+        return Finished(folder, {}, judge.metric, is_whole)
+    return Finished(folder, judge.best(), judge.metric, is_whole)
+
+
+def _judge(recipe: Recipe, folder: Path, prepared: Prepared, pad: int) -> Judge:
+    plain = recipe.model_copy(
+        update={
+            "schedule": recipe.schedule.model_copy(update={"epochs": 1.0, "steps": None}),
+            "batch": recipe.batch.model_copy(update={"accumulation": 1}),
+            "order": "given",
+        }
+    )
+    lengths = np.array([example.length for example in prepared.held], np.int64)
+    batches = Batches(prepared.held, plan(lengths, plain), plain, pad_id=pad)
+    corpus = prepared.data.held.limited(recipe.evaluation.rows)
+    return Judge(recipe, prepared.kit, corpus, batches, folder)
+
+
+def _arguments(recipe: Recipe, folder: Path, steps: int) -> TrainingArguments:
+    schedule, precision, parallel = recipe.schedule, precision_of(recipe), recipe.parallel
+    spread: dict[str, Any] = {}
+    if parallel.fsdp:
+        config: dict[str, Any] = {"activation_checkpointing": recipe.checkpointing}
+        if parallel.wrap:
+            config["transformer_layer_cls_to_wrap"] = list(parallel.wrap)
+        spread = {"fsdp": "full_shard auto_wrap", "fsdp_config": config}
+    return TrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        per_device_train_batch_size=1,  # an item is a batch
+        gradient_accumulation_steps=recipe.batch.accumulation,
+        max_steps=steps,
+        learning_rate=schedule.learning_rate,
+        lr_scheduler_type=schedule.kind if schedule.kind != "constant" else "constant_with_warmup",
+        warmup_steps=round(steps * schedule.warmup),
+        weight_decay=schedule.weight_decay,
+        max_grad_norm=schedule.max_grad_norm,
+        optim=schedule.optimiser,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=recipe.checkpointing and not parallel.fsdp,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if recipe.checkpointing else None,
+        ddp_find_unused_parameters=False,
+        logging_steps=max(1, steps // 100),
+        eval_strategy="no",  # the trainer's own callback says when
+        save_strategy="no",
+        save_total_limit=2,
+        seed=recipe.seed,
+        remove_unused_columns=False,
+        dataloader_num_workers=2 if torch.cuda.is_available() else 0,
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        **spread,
+    )
+
+
+class _Shown(TrainerCallback):  # type: ignore[misc]
+    """Steps and losses for whoever looks on."""
+
+    def __init__(self, watch: Watch, steps: int) -> None:
+        self._watch, self._note = watch, ""
+        self._steps = steps
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._watch.begin("Steps", self._steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._watch.done("Steps", state.global_step, self._note)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        logs = logs or {}
+        if "loss" in logs:
+            self._note = f"loss {float(logs['loss']):.3f}"
+        if "eval_loss" in logs and state.is_world_process_zero:
+            figures = [(name.removeprefix("eval_"), value) for name, value in logs.items() if name.startswith("eval_")]
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in figures if not name.startswith("-"))
+            self._watch.say(f"Step {state.global_step}: {shown}")
+
+
+@contextmanager
+def _interruptible(trainer: AnswerTrainer) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) saves and stops after the step under way, the second one stops at once."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        if trainer.stopping.interrupted:
+            raise KeyboardInterrupt
+        trainer.stopping.interrupted = True
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _about(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
+    rows = [
+        repr((row.listing, row.tags, row.events)) for side in (prepared.data.learn, prepared.data.held) for row in side.test.rows
+    ]
+    files = prepared.files
+    return {
+        "format": FORMAT,
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_hash": recipe.hash,
+        "data_hash": hashlib.sha256("\n".join(rows).encode()).hexdigest(),
+        "vocabulary_hash": prepared.kit.vocabulary.hash,
+        "base_hash": base_hash(files),
+        "base": {"model": recipe.base.model, "hub": files.hub, "revision": files.revision},
+        "metric": metric_of(recipe, len(prepared.kit.vocabulary)),
+        "rows": {"training": len(prepared.train), "validation": len(prepared.data.held.gold)},
+        "notes": list(prepared.data.notes),
+    }
+
+
+def _pad_id(kit: Kit) -> int:
+    pad = kit.tokenizer.transformers.pad_token_id
+    return kit.tokenizer.eos_id if pad is None else int(pad)
