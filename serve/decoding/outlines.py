@@ -5,6 +5,7 @@ prompt: one processor belongs to one batch, from its first token to its last.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +16,27 @@ from hangtag.constraint import AnswerConstraint
 from hangtag.state import Phase, State
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Offer:
+    """What a row could choose from: (K,) each. `plain` are the logits without biases, None where the biases change no order."""
+
+    tokens: NDArray[np.int32]
+    logprobs: NDArray[np.float64]
+    plain: NDArray[np.float64] | None
+
+    def without_bias(self, chosen: int) -> int:
+        """The token that wins without biases; the one at `chosen` if it is among the best, so that equals are no change."""
+        if self.plain is None or self.plain[chosen] == self.plain.max():
+            return int(self.tokens[chosen])
+        return int(self.tokens[self.plain.argmax()])
+
+
 class ConstraintProcessor(OutlinesLogitsProcessor):  # type: ignore[misc]
     """Masks everything that the constraint of a row does not allow and adds the prior's bias to the rest.
 
-    `is_cancelled(row)` is asked before every token: a cancelled row is ended at once. Log-probabilities are those after the
-    mask at temperature 1.
+    `is_cancelled(row)` is asked before every token: a cancelled row is ended at once. Of each row there are the `ids` that were
+    chosen, their log-probabilities after the mask at temperature 1, and the `unbiased` ones: the token that would have won each
+    choice without the biases (of the prior; in quotations, of the evidence).
     """
 
     def __init__(self, constraints: Sequence[AnswerConstraint], is_cancelled: Callable[[int], bool] = lambda row: False) -> None:
@@ -34,7 +51,8 @@ class ConstraintProcessor(OutlinesLogitsProcessor):  # type: ignore[misc]
         self.states: list[State] = [constraint.start() for constraint in self._constraints]
         self.ids: list[list[int]] = [[] for _ in range(count)]
         self.logprobs: list[list[float]] = [[] for _ in range(count)]
-        self._offered: list[tuple[NDArray[np.int32], NDArray[np.float64]] | None] = [None] * count
+        self.unbiased: list[list[int]] = [[] for _ in range(count)]
+        self._offered: list[_Offer | None] = [None] * count
 
     def process_logits(self, input_ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """(rows, tokens so far), (rows, V) -> (rows, V); called once a token, so the last column is what was chosen."""
@@ -48,12 +66,13 @@ class ConstraintProcessor(OutlinesLogitsProcessor):  # type: ignore[misc]
                 self._offered[row] = None
                 continue
             allowed = constraint.allowed(state)
-            values = scores[row, allowed.tokens].astype(np.float64) + allowed.bias
+            plain = scores[row, allowed.tokens].astype(np.float64)
+            values = plain + allowed.bias
             assert np.isfinite(values).all(), "the model gave a logit that is no number"
             values -= values.max()
             logprobs = values - np.log(np.exp(values).sum())
             masked[row, allowed.tokens] = logprobs
-            self._offered[row] = (allowed.tokens, logprobs)
+            self._offered[row] = _Offer(allowed.tokens, logprobs, plain if np.ptp(allowed.bias) > 0 else None)
         return torch.from_numpy(masked).to(logits.device, logits.dtype)
 
     def observe(self, tokens: Sequence[int]) -> None:
@@ -62,10 +81,10 @@ class ConstraintProcessor(OutlinesLogitsProcessor):  # type: ignore[misc]
             offered = self._offered[row]
             if offered is None:
                 continue
-            allowed, logprobs = offered
-            (position,) = np.flatnonzero(allowed == token)
+            (position,) = np.flatnonzero(offered.tokens == token).tolist()
             self.ids[row].append(token)
-            self.logprobs[row].append(float(logprobs[position]))
+            self.logprobs[row].append(float(offered.logprobs[position]))
+            self.unbiased[row].append(offered.without_bias(position))
             self.states[row] = self._constraints[row].advance(self.states[row], token)
             self._offered[row] = None
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hangtag.answer import AnswerCodec
+from hangtag.constraint import AnswerConstraint
 from hangtag.evidence import Evidence
 from hangtag.prior import TagPrior
+from hangtag.quotes import QuotableText
 from hangtag.rules import AnswerRules
 
 
@@ -25,13 +27,21 @@ class GenerationRequest:
     prior: TagPrior = field(default_factory=TagPrior)
     evidence: Evidence = field(default_factory=Evidence)
 
+    def constraint(self) -> AnswerConstraint:
+        """The constraint of the answer. Raises `InvalidRules`."""
+        quotable = QuotableText(self.quotable, self.codec.grammar)
+        return AnswerConstraint(self.codec.compiled, self.rules, quotable, self.prior, self.evidence)
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The ids of an answer, its end included, and the log-probability of each after the mask at temperature 1 (nats)."""
+    """The ids of an answer, its end included, and the log-probability of each after the mask at temperature 1 (nats). `unbiased`
+    is for each the token that would have won without prior and evidence, for `hangtag.influence`; empty from an engine that
+    can't say."""
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
+    unbiased: tuple[int, ...] = ()
 
 
 class Engine(Protocol):

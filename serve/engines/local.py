@@ -24,7 +24,6 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from hangtag.bundle import Bundle
 from hangtag.constraint import AnswerConstraint
 from hangtag.errors import Cancelled, EngineError, HangtagError
-from hangtag.quotes import QuotableText
 from hangtag.state import Phase
 from serve.decoding.outlines import ConstraintProcessor
 from serve.engines.engine import Generation, GenerationRequest, most_tokens
@@ -162,11 +161,8 @@ class LocalEngine:
         for job in jobs:
             if job.cancelled.is_set() or not job.future.set_running_or_notify_cancel():
                 continue
-            request = job.request
             try:
-                quotable = QuotableText(request.quotable, request.codec.grammar)
-                constraint = AnswerConstraint(request.codec.compiled, request.rules, quotable, request.prior, request.evidence)
-                running.append((job, constraint))
+                running.append((job, job.request.constraint()))
             except HangtagError as error:
                 _fail(job, error)
             except Exception as error:  # the worker must outlive whatever a request holds
@@ -194,9 +190,10 @@ class LocalEngine:
                 do_sample=False,
                 stopping_criteria=StoppingCriteriaList([_RowsDone(processor, len(jobs))]),
             )
-        answers = zip(processor.states, processor.ids, processor.logprobs, strict=True)
+        answers = zip(processor.states, processor.ids, processor.logprobs, processor.unbiased, strict=True)
         return [
-            Generation(tuple(ids), tuple(logprobs)) if state.phase is Phase.DONE else None for state, ids, logprobs in answers
+            Generation(tuple(ids), tuple(logprobs), tuple(unbiased)) if state.phase is Phase.DONE else None
+            for state, ids, logprobs, unbiased in answers
         ]
 
 

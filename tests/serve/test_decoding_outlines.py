@@ -6,13 +6,17 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hangtag.answer import AnswerCodec
+from hangtag.influence import prior_influence
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
 from hangtag.state import Phase
 from hangtag.vocabulary import Tag, TagVocabulary
 from serve.decoding.outlines import ConstraintProcessor
+from tests.cases import codecs, constraints
 from tests.fakes import codec_of, constraint_of, vocabulary_of
 
 ANSWERS = int(os.environ.get("ANSWERS", "2000"))
@@ -67,7 +71,7 @@ def test_uniform_logits_never_leave_the_rules(make, language):
             answer = codec.read(processor.ids[row])  # raises on what is no tag, and on a repeated one
             assert constraint.rules.min_tags <= len(answer.tags) <= constraint.rules.max_tags
             assert processor.states[row].phase is Phase.DONE
-            assert len(processor.ids[row]) == len(processor.logprobs[row])
+            assert len(processor.ids[row]) == len(processor.logprobs[row]) == len(processor.unbiased[row])
             assert np.all(np.array(processor.logprobs[row]) <= 0)
 
 
@@ -97,3 +101,48 @@ def test_a_cancelled_row_ends_while_its_neighbour_goes_on():
     assert torch.isfinite(masked[0]).nonzero().flatten().tolist() == [codec.eos_id]
     assert processor.is_done(0)
     assert not processor.is_done(1)
+
+
+def greedy(constraint, logits):
+    """The processor after an answer of a model that always wants the same."""
+    processor, ids = ConstraintProcessor([constraint]), torch.zeros((1, 1), dtype=torch.long)
+    while not processor.is_done(0):
+        chosen = processor(ids, logits).argmax(-1, keepdim=True)
+        ids = torch.cat([ids, chosen], dim=1)
+        processor.observe(chosen[:, 0].tolist())
+    return processor
+
+
+@settings(max_examples=150, deadline=None)
+@given(constraints(), st.integers(0, 2**32), st.sampled_from([0.0, 1e-6, 3.0]))
+def test_what_would_have_won_is_what_wins_without_the_biases(constraint, seed, spread):
+    chance = torch.Generator().manual_seed(seed)
+    logits = torch.randn((1, constraint.compiled.tokenizer_size + 5), generator=chance) * spread
+    processor = greedy(constraint, logits)
+    state = constraint.start()
+    for token, other in zip(processor.ids[0], processor.unbiased[0], strict=True):
+        allowed = constraint.allowed(state)
+        plain = dict(zip(allowed.tokens.tolist(), logits[0, allowed.tokens].tolist(), strict=True))
+        assert plain[other] == max(plain.values()) or not np.ptp(allowed.bias)
+        assert token == other or plain[token] < plain[other]
+        state = constraint.advance(state, token)
+
+
+@settings(max_examples=100, deadline=None)
+@given(codecs(), st.integers(0, 2**32), st.sampled_from([0.0, 1e-6, 3.0]))
+def test_without_a_prior_nothing_is_due_to_it(codec, seed, spread):
+    logits = torch.randn((1, codec.tokenizer.size), generator=torch.Generator().manual_seed(seed)) * spread
+    processor = greedy(constraint_of(codec), logits)
+    assert processor.unbiased == processor.ids
+
+
+def test_a_strong_prior_is_the_reason_and_says_what_would_have_come():
+    codec = codec_of(vocabulary_of("linen", "silk", "wool"))
+    logits = torch.zeros((1, codec.tokenizer.size))
+    logits[0, codec.tokenizer.encode("s")] = 3.0
+    rules = AnswerRules(max_tags=1, explain=False)
+    for weight, tag, instead in ((9.0, 2, (1,)), (1.0, 1, ()), (0.0, 1, ())):
+        constraint = constraint_of(codec, rules, prior=TagPrior({2: weight}))
+        processor = greedy(constraint, logits)
+        (found,) = prior_influence(constraint, processor.ids[0], processor.unbiased[0])
+        assert (found.tag, found.instead, found.is_due_to_prior) == (tag, instead, bool(instead))

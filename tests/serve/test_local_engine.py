@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from hangtag.bundle import Bundle
 from hangtag.errors import EngineError
+from hangtag.influence import prior_influence
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
 from serve.engines.engine import Generation, GenerationRequest
@@ -30,7 +31,7 @@ def request_of(suggester: Suggester, prompt: str, *, prior: TagPrior | None = No
 
 def test_every_id_has_a_log_probability_and_the_ids_are_an_answer(suggester: Suggester) -> None:
     generation = asyncio.run(suggester.engine.generate(request_of(suggester, "Linen shirt", min_tags=2)))
-    assert len(generation.ids) == len(generation.logprobs)
+    assert len(generation.ids) == len(generation.logprobs) == len(generation.unbiased)
     assert all(logprob <= 1e-9 for logprob in generation.logprobs)
     answer = suggester.codec("en").read(generation.ids)
     assert 2 <= len(answer.tags) <= 5
@@ -42,6 +43,21 @@ def test_a_prior_decides_where_it_is_strong(suggester: Suggester) -> None:
         request = request_of(suggester, "Linen", prior=TagPrior({tag: 60.0}), explain=False)
         generation = asyncio.run(suggester.engine.generate(request))
         assert suggester.codec("en").read(generation.ids).tags[0] == tag
+
+
+def test_a_prior_that_decided_is_told_from_one_that_did_not(suggester: Suggester) -> None:
+    plain = request_of(suggester, "Linen", explain=False, max_tags=1)
+    generation = asyncio.run(suggester.engine.generate(plain))
+    assert generation.unbiased == generation.ids
+    (alone,) = prior_influence(plain.constraint(), generation.ids, generation.unbiased)
+    assert not alone.is_due_to_prior
+    for tag in range(len(suggester.vocabulary)):
+        request = replace(plain, prior=TagPrior({tag: 60.0}))
+        generation = asyncio.run(suggester.engine.generate(request))
+        (found,) = prior_influence(request.constraint(), generation.ids, generation.unbiased)
+        assert found.tag == tag
+        assert found.is_due_to_prior == (tag != alone.tag)
+        assert (alone.tag in found.instead) == (tag != alone.tag)
 
 
 def test_requests_that_come_together_share_batches(suggester: Suggester) -> None:
