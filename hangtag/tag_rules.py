@@ -68,12 +68,21 @@ def _tags(place: str, ids: Iterable[str], vocabulary: TagVocabulary) -> frozense
     found = set()
     for position, tag_id in enumerate(ids):
         if tag_id not in vocabulary:
-            near = vocabulary.nearest(tag_id)
-            hint = f"; did you mean {vocabulary.tags[near].id!r}?" if near is not None else "; rules name tags by their ids"
-            message = f"{place}: the vocabulary {vocabulary.name!r} has no tag with the id {_shown(tag_id)}{hint}"
-            raise InvalidRules(message, field=f"{place}[{position}]")
+            raise InvalidRules(
+                f"{place}: the vocabulary {vocabulary.name!r} has no tag with the id {_shown(tag_id)};"
+                f" {_hint(tag_id, vocabulary)}",
+                field=f"{place}[{position}]",
+            )
         found.add(vocabulary.index(tag_id))
     return frozenset(found)
+
+
+def _hint(tag_id: str, vocabulary: TagVocabulary) -> str:
+    near = vocabulary.nearest(tag_id)
+    if near is None:
+        return "rules name tags by their ids"
+    tag = vocabulary.tags[near]
+    return f"did you mean {tag.id!r} ({next(iter(tag.labels.values()))})?"
 
 
 def _shown(text: str) -> str:

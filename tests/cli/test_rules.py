@@ -46,8 +46,8 @@ def test_a_tag_or_its_parent_and_ids_with_commas(run: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["--ban", "Linen"], ["banned: ", "no tag with the id 'Linen'", "did you mean 'material/linen'?"]),
-        (["--only", "material/linnen"], ["only: ", "did you mean 'material/linen'?"]),
+        (["--ban", "Linen"], ["banned: ", "no tag with the id 'Linen'", "did you mean 'material/linen' (Linen)?"]),
+        (["--only", "material/linnen"], ["only: ", "did you mean 'material/linen' (Linen)?"]),
         (["--limit", "category"], ["--limit 'category' is not FACET=NUMBER"]),
         (["--limit", "category=many"], ["--limit 'category=many' is not FACET=NUMBER"]),
         (["--limit", "category=-1"], ["is not FACET=NUMBER"]),

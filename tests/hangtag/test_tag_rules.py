@@ -43,12 +43,12 @@ def test_ids_become_indexes() -> None:
 @pytest.mark.parametrize(
     ("written", "hint"),
     [
-        ("Linen", "did you mean 'material/linen'?"),
-        ("LINEN ", "did you mean 'material/linen'?"),
-        ("衬衫", "did you mean 'category/shirts'?"),
-        ("sneakers", "did you mean 'category/shoes'?"),
-        ("material/linnen", "did you mean 'material/linen'?"),
-        ("Shrits", "did you mean 'category/shirts'?"),
+        ("Linen", "did you mean 'material/linen' (Linen)?"),
+        ("LINEN ", "did you mean 'material/linen' (Linen)?"),
+        ("衬衫", "did you mean 'category/shirts' (Shirts)?"),
+        ("sneakers", "did you mean 'category/shoes' (Shoes)?"),
+        ("material/linnen", "did you mean 'material/linen' (Linen)?"),
+        ("Shrits", "did you mean 'category/shirts' (Shirts)?"),
         ("velvet", "rules name tags by their ids"),
         ("", "rules name tags by their ids"),
         ("x" * 100_000, "rules name tags by their ids"),

@@ -133,7 +133,7 @@ def test_answers_keep_to_the_rules(suggester: Suggester) -> None:
 @pytest.mark.parametrize(
     ("options", "field", "message"),
     [
-        ({"rules": TagRules(banned=("Linen",))}, "rules.banned[0]", "did you mean 'material/linen'?"),
+        ({"rules": TagRules(banned=("Linen",))}, "rules.banned[0]", "did you mean 'material/linen' (Linen)?"),
         ({"rules": TagRules(only=())}, "rules.only", "leave no tag at all"),
         ({"rules": TagRules(facet_limits={"size": 1})}, "rules.facet_limits", "facets: category, feature, material, season"),
         ({"rules": TagRules(only=("season/summer",)), "min_tags": 2}, "min_tags", "leave room for only 1"),
@@ -170,7 +170,7 @@ def test_the_api_takes_rules(client: TestClient) -> None:
     ("rules", "type", "field", "message"),
     [
         ({"banned": ["x", "linen"]}, "InvalidRules", "rules.banned[0]", "no tag with the id 'x'"),
-        ({"banned": ["category/shoe"]}, "InvalidRules", "rules.banned[0]", "did you mean 'category/shoes'?"),
+        ({"banned": ["category/shoe"]}, "InvalidRules", "rules.banned[0]", "did you mean 'category/shoes' (Shoes)?"),
         ({"only": []}, "InvalidRules", "rules.only", "leave no tag at all"),
         ({"only": ["\ud800"]}, "InvalidRules", "rules.only[0]", "no tag with the id"),
         ({"exclusions": [["category/shoes"]]}, "InvalidRules", "rules.exclusions[0]", "two of them at least"),
