@@ -11,6 +11,7 @@ HangtagError
 │   ├── UnknownLanguage     neither the vocabulary nor the prompt speaks it
 │   └── InvalidPrompt       a template with an unknown variable, or none for the language
 ├── InvalidBundle           a bundle that is incomplete, altered, or made for another version
+├── InvalidMemory           remembered listings that can't be read, or that another process is writing
 ├── InvalidAnswer           token ids that are no answer: a bug of the decoder, never repaired
 ├── InvalidSettings         a setting that is unknown or has no meaning
 ├── EngineError             the engine failed: out of memory, a model that can't be read
@@ -66,6 +67,10 @@ class InvalidPrompt(InvalidInput):
 
 class InvalidBundle(HangtagError):
     """A bundle is incomplete, was altered after it was made, or belongs to another version."""
+
+
+class InvalidMemory(HangtagError):
+    """Remembered listings can't be read, or can't be written now since another process writes."""
 
 
 class InvalidAnswer(HangtagError):

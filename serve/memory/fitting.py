@@ -1,0 +1,119 @@
+"""How far to trust a memory, found by leaving out one remembered listing after another and its product with it. It knows how a
+trust is judged, not how evidence is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.candidates import Candidate, Candidates
+from serve.memory.evidence import COLUMNS, Evidence, StatedRates
+from serve.memory.index import Entry
+from serve.memory.memory import Memory
+from serve.memory.trust import DEFAULT, Trust, fit_weights
+
+MOST_LISTINGS = 3_000
+"""Held out, one at a time; more make the weights hardly better."""
+
+FOR_LETTERS = 400
+"""Of these, how many judge the share of letters."""
+
+LETTERS = (0.0, 0.15, 0.3, 0.5)
+FOLDS = 5
+K = 5
+
+Floats = NDArray[np.float64]
+Case = tuple[Evidence, NDArray[np.bool_], int]
+"""A listing's evidence, which of the tags were right, and how many right ones there are in all."""
+
+Tick = Callable[[float], None]
+
+
+def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None, *, limit: int = MOST_LISTINGS) -> Trust:
+    """Fit the memory's trust to the listings it holds, and use and keep it from now on. `candidates` are over the memory's
+    vocabulary; `tick` hears the share that is done. With fewer than two listings the defaults stay."""
+    entries = [entry for entry in memory.sample(limit) if memory.numbers(entry.tags)]
+    if len(entries) < 2:
+        memory.use(DEFAULT)
+        return DEFAULT
+    words: list[list[Candidate]] = []
+    for place, entry in enumerate(entries):
+        words.append(candidates.find(entry.listing))
+        tick(0.4 * place / len(entries))
+    memory.use(replace(DEFAULT, stated=_stated(memory, entries, words)), keep=False)
+    some = list(zip(entries, words, strict=True))[:FOR_LETTERS]
+    scores = {}
+    for place, letters in enumerate(LETTERS):
+        memory.use(replace(memory.trust, letters=letters), keep=False)
+        cases = [_case(memory, entry, found) for entry, found in some]
+        scores[letters] = _ndcg([(case, case[0].table[:, COLUMNS.index("ridge")]) for case in cases])
+        tick(0.4 + 0.2 * place / len(LETTERS))
+    memory.use(replace(memory.trust, letters=max(scores, key=lambda letters: (scores[letters], -letters))), keep=False)
+    cases = []
+    for place, (entry, found) in enumerate(zip(entries, words, strict=True)):
+        cases.append(_case(memory, entry, found))
+        tick(0.6 + 0.4 * place / len(entries))
+    bias, weights = _fitted(cases)
+    trust = replace(memory.trust, bias=bias, weights=weights, fitted_on=len(cases), figures=_figures(cases))
+    memory.use(trust)
+    return trust
+
+
+def _stated(memory: Memory, entries: Sequence[Entry], words: Sequence[Sequence[Candidate]]) -> StatedRates:
+    stated: Counter[str] = Counter()
+    given: Counter[str] = Counter()
+    for entry, found in zip(entries, words, strict=True):
+        names = [memory.vocabulary.tags[candidate.tag].id for candidate in found if candidate.stated]
+        stated.update(names)
+        given.update(set(names) & set(entry.tags))
+    return StatedRates({tag: (given[tag], count) for tag, count in stated.items()})
+
+
+def _case(memory: Memory, entry: Entry, words: Sequence[Candidate]) -> Case:
+    evidence = memory.evidence(entry.listing, words, entry)
+    right = memory.numbers(entry.tags)
+    return evidence, np.isin(evidence.tags, right), len(right)
+
+
+def _fitted(cases: Sequence[Case]) -> tuple[float, dict[str, float]]:
+    table = np.concatenate([evidence.table for evidence, _, _ in cases])
+    return fit_weights(table, np.concatenate([right for _, right, _ in cases]), DEFAULT)
+
+
+def _figures(cases: Sequence[Case]) -> dict[str, float]:
+    """nDCG@5 and P@1 of listings held out of both memory and weights, beside columns alone."""
+    ranked: list[tuple[Case, Floats]] = []
+    for fold in range(FOLDS):
+        held = cases[fold::FOLDS]
+        rest = [case for place, case in enumerate(cases) if place % FOLDS != fold]
+        if rest and held:
+            bias, weights = _fitted(rest)
+            trust = Trust(bias, weights)
+            ranked += [(case, trust.logits(case[0].table)) for case in held]
+    systems = {"fitted": ranked}
+    for name, column in (("ridge alone", "ridge"), ("votes alone", "log vote"), ("words alone", "word")):
+        systems[name] = [(case, case[0].table[:, COLUMNS.index(column)]) for case in cases]
+    figures = {}
+    for name, system in systems.items():
+        figures[f"nDCG@{K}, {name}"] = round(_ndcg(system), 4)
+        figures[f"P@1, {name}"] = round(_first_right(system), 4)
+    return figures
+
+
+def _ndcg(ranked: Sequence[tuple[Case, Floats]]) -> float:
+    """Mean of DCG@K by ideal DCG@K; see `eval.metrics`."""
+    discounts = 1 / np.log2(np.arange(K) + 2)
+    total = 0.0
+    for (_, right, count), scores in ranked:
+        hits = right[np.argsort(-scores, kind="stable")[:K]]
+        total += float(hits @ discounts[: len(hits)]) / float(discounts[: min(count, K)].sum())
+    return total / max(1, len(ranked))
+
+
+def _first_right(ranked: Sequence[tuple[Case, Floats]]) -> float:
+    return sum(bool(right[np.argmax(scores)]) for (_, right, _), scores in ranked if len(right)) / max(1, len(ranked))

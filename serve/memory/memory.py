@@ -1,0 +1,189 @@
+"""`Memory`: tagged listings, the ones most like a listing, and how likely that makes each tag. What is added counts at the next
+look-up. It knows no model and no HTTP.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from hangtag.errors import InvalidData, InvalidMemory, InvalidVocabulary
+from hangtag.listing import Listing
+from hangtag.lookup import tag_named
+from hangtag.prior import TagPrior
+from hangtag.vocabulary import TagVocabulary
+from serve.candidates import Candidate
+from serve.memory.evidence import Evidence, Integers, gather
+from serve.memory.index import Entry, TaggedIndex, entry_of
+from serve.memory.neighbours import Neighbourhood, neighbourhood, say
+from serve.memory.terms import Terms, pack
+from serve.memory.trust import Trust, read_trust, write_trust
+
+NEIGHBOURS = 128
+"""Remembered listings that are compared with a listing closely."""
+
+BATCH = 20_000
+"""Listings that are committed together."""
+
+FLOOR = -9.0
+"""The logit below which a tag is as good as not known: 1 in 8,000."""
+
+INDEX, TRUST = "index", "trust.json"
+
+
+class TaggedListing(Protocol):
+    """What can be remembered; `eval.rows.Row` is one. `listing.id` names it, `product_id` may be empty."""
+
+    @property
+    def listing(self) -> Listing: ...
+
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+
+    @property
+    def product_id(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A remembered listing, its tags by id, and its cosine with the one that was looked up, in 0..1."""
+
+    id: str
+    title: str
+    tags: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How likely a tag (by number) is given to a listing: the logit of the probability."""
+
+    tag: int
+    logit: float
+
+    @property
+    def probability(self) -> float:
+        """In (0, 1)."""
+        return float(1 / (1 + np.exp(-self.logit)))
+
+
+class Memory:
+    """The memory in a directory, over the tags of a vocabulary. Tags are kept by id: those that the vocabulary lacks are passed
+    over."""
+
+    def __init__(self, directory: Path, vocabulary: TagVocabulary) -> None:
+        self.directory = directory
+        self.vocabulary = vocabulary
+        self._index = TaggedIndex(directory / INDEX)
+        self.trust = read_trust(directory / TRUST)
+
+    @classmethod
+    def open(cls, directory: Path, vocabulary: TagVocabulary) -> Memory:
+        """The memory in a directory that has one. Raises `InvalidMemory`."""
+        if not (directory / INDEX).is_dir():
+            raise InvalidMemory(f"{directory}: no memory here; make one with `hangtag memory add FILE --memory {directory}`")
+        return cls(directory, vocabulary)
+
+    @classmethod
+    def build(cls, rows: Iterable[TaggedListing], vocabulary: TagVocabulary, directory: Path) -> Memory:
+        """A new memory of rows, not fitted yet (`serve.memory.fit`). Raises `InvalidMemory` for a directory that has one,
+        `InvalidData` for a tag that the vocabulary lacks."""
+        if (directory / INDEX).exists():
+            raise InvalidMemory(f"{directory}: a memory is here already; add to it, or take another directory")
+        memory = cls(directory, vocabulary)
+        memory.add(rows)
+        return memory
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def add(self, rows: Iterable[TaggedListing], *, skip_unknown: bool = False) -> Counter[str]:
+        """Remember rows; one with a known id replaces what was known. In batches of BATCH, each wholly or not at all. Raises
+        `InvalidData` for a tag that the vocabulary lacks, unless it is to be left out: the tags left out are returned."""
+        skipped: Counter[str] = Counter()
+        entries = filter(None, (self._entry(row, skipped if skip_unknown else None) for row in rows))
+        while batch := list(islice(entries, BATCH)):
+            self._index.write(batch)
+        return skipped
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Forget the listings with these ids; others are passed over."""
+        self._index.write((), ids)
+
+    def similar(self, listing: Listing, k: int) -> list[Neighbour]:
+        """The k remembered listings most like it, best first; fewer where fewer share a term with it."""
+        found, near, _ = self._near(listing, max(k, NEIGHBOURS), "")
+        return [Neighbour(e.id, e.listing.title, e.tags, float(score)) for e, score in zip(found[:k], near.near[:k], strict=True)]
+
+    def estimates(self, listing: Listing, words: Sequence[Candidate]) -> list[Estimate]:
+        """How likely each tag is, the likeliest first: those of similar listings, and those that words suggest."""
+        evidence = self.evidence(listing, words)
+        logits = self.trust.logits(evidence.table)
+        order = np.lexsort((evidence.tags, -logits))
+        return [Estimate(int(evidence.tags[place]), float(logits[place])) for place in order]
+
+    def evidence(self, listing: Listing, words: Sequence[Candidate], held: Entry | None = None) -> Evidence:
+        """What is known about the listing's tags; as if `held` (and listings of its product) were not remembered."""
+        _, near, tags = self._near(listing, NEIGHBOURS, held.group if held else "")
+        said = say(near, tags)
+        own = self.numbers(held.tags) if held else []
+
+        def times_used(numbers: Integers) -> Integers:
+            names = [self.vocabulary.tags[number].id for number in numbers]
+            return self._index.tagged(names) - np.isin(numbers, own)
+
+        def rate(number: int) -> float:
+            return self.trust.stated.of(self.vocabulary.tags[number].id, given=int(number in own), stated=int(held is not None))
+
+        return gather(said, words, times_used, rate)
+
+    def prior(self, estimates: Sequence[Estimate]) -> TagPrior:
+        """The log-weights of estimates for the decoder, `trust.prior` times their logits above FLOOR."""
+        weights = {each.tag: self.trust.prior * (each.logit - FLOOR) for each in estimates if each.logit > FLOOR}
+        return TagPrior(weights)
+
+    def use(self, trust: Trust, *, keep: bool = True) -> None:
+        """Believe the memory so far from now on, here and, if it is to be kept, wherever the memory is opened next."""
+        self.trust = trust
+        if keep:
+            write_trust(trust, self.directory / TRUST)
+
+    def sample(self, count: int) -> list[Entry]:
+        """`count` remembered listings, or all; the same every time."""
+        return self._index.sample(count)
+
+    def numbers(self, tags: Iterable[str]) -> list[int]:
+        """Those of the tags that the vocabulary has, by number."""
+        return [self.vocabulary.index(tag) for tag in tags if tag in self.vocabulary]
+
+    def close(self) -> None:
+        """Let other processes write."""
+        self._index.close()
+
+    def _near(self, listing: Listing, count: int, without: str) -> tuple[list[Entry], Neighbourhood, list[list[int]]]:
+        """Up to `count` neighbours, nearest first, and their tags by number; none of the group `without`."""
+        terms = Terms.of(listing)
+        found = [entry for entry in self._index.search(terms, count + bool(without)) if entry.group != without]
+        near, order = neighbourhood(pack(terms), [entry.terms for entry in found], self._index.rarity, self.trust.letters)
+        ordered = [found[place] for place in order]
+        return ordered, near, [self.numbers(entry.tags) for entry in ordered]
+
+    def _entry(self, row: TaggedListing, skipped: Counter[str] | None) -> tuple[Entry, Terms] | None:
+        tags: list[str] = []
+        for name in row.tags:
+            try:
+                tags.append(self.vocabulary.tags[tag_named(name, self.vocabulary)].id)
+            except InvalidVocabulary as error:
+                if skipped is None:
+                    raise InvalidData(f"row {row.listing.id!r}: {error}", field="tags") from error
+                skipped[name] += 1
+        if not tags:
+            return None
+        terms = Terms.of(row.listing)
+        return entry_of(row.listing, dict.fromkeys(tags), row.product_id, terms), terms

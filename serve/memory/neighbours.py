@@ -1,0 +1,101 @@
+"""What the nearest remembered listings say about the tags of a listing: cosines, a ridge regression over them, and votes. It
+knows vectors and tags by number, no index and no words of tags.
+
+With K the cosines among the m neighbours, k theirs with the listing and Y (m, T) which has which tag, the ridge score of the tags
+is k (K + RIDGE I)^-1 Y: kernel ridge regression on the neighbourhood (the local learning of Bottou & Vapnik 1992, with
+Gaussian-process regression's weights). Listings that say the same twice then count about once, which a vote can't do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from serve.memory.terms import BUCKETS, Packed, columns, counts
+
+RIDGE = 1.0
+VOTERS = 20
+"""Nearest listings that vote, each with its cosine."""
+
+Floats = NDArray[np.float64]
+Rarity = Callable[[Packed], Floats]
+"""Of columns; see `serve.memory.terms`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbourhood:
+    """m remembered listings, the nearest first: their cosines with the listing (m,) and with each other (m, m)."""
+
+    near: Floats
+    among: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What neighbours say about tags, by number, ascending; all columns have shape (tags,).
+
+    `ridge`: see above. `vote`: share of the VOTERS' cosines. `cubes`: share of all cosines to the third. `nearest`: cosine of
+    the nearest listing with the tag. `first`: whether the nearest of all has it."""
+
+    tags: NDArray[np.int64]
+    ridge: Floats
+    vote: Floats
+    cubes: Floats
+    nearest: Floats
+    first: Floats
+
+
+def neighbourhood(
+    listing: Packed, others: Sequence[Packed], rarity: Rarity, letters: float
+) -> tuple[Neighbourhood, NDArray[np.int64]]:
+    """The neighbourhood of a listing among others, and which of them it is made of, in its order; those
+    that share nothing are left out. `letters` is their share in 0..1 of a cosine."""
+    rows = _unit_rows([listing, *others], rarity, letters)
+    cosines = (rows @ rows.T).toarray().astype(np.float64)
+    near = cosines[0, 1:]
+    order = np.argsort(-near, kind="stable")
+    order = order[near[order] > 0]
+    return Neighbourhood(near[order], cosines[np.ix_(order + 1, order + 1)]), order
+
+
+def say(neighbours: Neighbourhood, tags: Sequence[Sequence[int]]) -> Said:
+    """What they say, given the tags of each."""
+    near, flat = neighbours.near, np.array([tag for group in tags for tag in group], dtype=np.int64)
+    voter = np.repeat(np.arange(len(near)), [len(group) for group in tags])
+    found, place = np.unique(flat, return_inverse=True)
+
+    def summed(weights: Floats) -> Floats:
+        return np.bincount(place, weights[voter], len(found)).astype(np.float64)
+
+    nearest = np.zeros(len(found))
+    np.maximum.at(nearest, place, near[voter])
+    votes: Floats = near * (np.arange(len(near)) < VOTERS)
+    cubes: Floats = near**3
+    voices: Floats = np.asarray(np.linalg.solve(neighbours.among + RIDGE * np.eye(len(near)), near))
+    return Said(
+        tags=found,
+        ridge=summed(voices),
+        vote=summed(votes / max(votes.sum(), 1e-9)),
+        cubes=summed(cubes / max(cubes.sum(), 1e-9)),
+        nearest=nearest,
+        first=np.isin(found, flat[voter == 0]).astype(np.float64),
+    )
+
+
+def _unit_rows(listings: Sequence[Packed], rarity: Rarity, letters: float) -> csr_array:
+    """A row of length 1 for each listing: (1 + ln count) * rarity, words and letters of length 1 each before they are joined in
+    the given proportion."""
+    terms = np.concatenate(listings)
+    owner = np.repeat(np.arange(len(listings)), [len(packed) for packed in listings])
+    different, place = np.unique(columns(terms), return_inverse=True)
+    weights = (1 + np.log(counts(terms))) * rarity(different)[place]
+    part = 2 * owner + (different >= BUCKETS)[place]  # of a listing: its words, its letters
+    squares = np.bincount(part, weights**2, 2 * len(listings))
+    shares = np.where(squares > 0, np.tile([1 - letters, letters], len(listings)), 0)
+    shares /= np.maximum(np.repeat(shares.reshape(-1, 2).sum(axis=1), 2), 1e-9)  # a listing may have only one of them
+    weights *= np.sqrt(shares / np.maximum(squares, 1e-9))[part]
+    return csr_array((weights.astype(np.float32), (owner, place)), shape=(len(listings), len(different)))

@@ -1,0 +1,121 @@
+"""What evidence is worth: a weight for each of its columns, fitted by logistic regression, kept as JSON. It knows no listing and
+no index.
+
+The sum of a tag's columns by weight is its logit: 1 / (1 + exp(-logit)) is the probability that a merchant gives the tag.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hangtag.errors import InvalidMemory
+from serve.memory.evidence import COLUMNS, StatedRates
+
+FORMAT = 1
+LETTERS = 0.3
+MODEL_TRUST = 16.0
+STEADINESS = 3.0
+"""Strength of the pull towards the weights that were there before, in tags seen: few listings change little."""
+
+MOST_STEPS, TOLERANCE = 100, 1e-4
+"""Of Newton's method, the tolerance in nats of all tags together."""
+
+LEAST_SPREAD = 0.1
+"""A column that hardly varies would get any weight."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far memory is believed. `bias` and `weights` (by column) make logits. `letters` is the share of the title's letters in
+    a cosine. `prior` is how often a logit counts against the model's log-probability. `fitted_on` is how many listings it was
+    fitted on, 0 for the defaults; `figures` what that was worth on listings held out."""
+
+    bias: float
+    weights: Mapping[str, float]
+    letters: float = LETTERS
+    prior: float = MODEL_TRUST
+    stated: StatedRates = field(default_factory=lambda: StatedRates({}))
+    fitted_on: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def logits(self, table: Floats) -> Floats:
+        """Of rows of evidence, shape (tags,)."""
+        logits: Floats = table @ np.array([self.weights[name] for name in COLUMNS]) + self.bias
+        return logits
+
+
+DEFAULT = Trust(bias=-7.0, weights=dict.fromkeys(COLUMNS, 0.0) | {"log ridge": 1.0, "ridge": 2.0, "log word": 0.5, "stated": 1.0})
+
+
+def fit_weights(table: Floats, right: NDArray[np.bool_], before: Trust) -> tuple[float, dict[str, float]]:
+    """(bias, weights) by logistic regression with a Gaussian prior around `before`: evidence (n, COLUMNS), and whether each was
+    a right tag. Newton's method; columns count in units of their spread."""
+    spread = np.append(table.std(axis=0), 1.0)
+    spread = np.maximum(spread, LEAST_SPREAD)
+    design = np.column_stack([table, np.ones(len(table))]) / spread
+    start = np.append([before.weights[name] for name in COLUMNS], before.bias) * spread
+    found = start.copy()
+    pull = np.full(len(found), STEADINESS)
+    pull[-1] = 0.01
+    loss, step = np.inf, np.zeros(len(found))
+    for _ in range(MOST_STEPS):
+        tried = found - step
+        logits = design @ tried
+        now = float(np.logaddexp(0, logits).sum() - logits[right].sum() + (pull * (tried - start) ** 2).sum() / 2)
+        if now > loss:  # Newton's step went too far
+            step /= 2
+            continue
+        finished, found, loss = loss - now < TOLERANCE, tried, now
+        if finished:
+            break
+        chance = 1 / (1 + np.exp(-logits))
+        slope = design.T @ (chance - right) + pull * (found - start)
+        curve = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(pull)
+        step = np.linalg.solve(curve, slope)
+    found /= spread
+    return float(found[-1]), {name: float(weight) for name, weight in zip(COLUMNS, found[:-1], strict=True)}
+
+
+def read_trust(file: Path) -> Trust:
+    """What was fitted; the defaults where there is no file. Raises `InvalidMemory` for one that is broken."""
+    if not file.exists():
+        return DEFAULT
+    try:
+        given = json.loads(file.read_text(encoding="utf-8"))
+        if given.pop("format") != FORMAT or set(given["weights"]) != set(COLUMNS):
+            raise ValueError("made by another version of hangtag")
+        given["stated"] = StatedRates({str(tag): (int(a), int(b)) for tag, (a, b) in given["stated"].items()})
+        trust = Trust(**given)
+        numbers = [trust.bias, trust.letters, trust.prior, *trust.weights.values()]
+        if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+            raise ValueError("a weight is no finite number")
+        return trust
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidMemory(f"{file}: {error}; say `hangtag memory fit` again, or remove the file") from error
+
+
+def write_trust(trust: Trust, file: Path) -> None:
+    """Written whole or not at all; read back by `read_trust`."""
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "bias": trust.bias,
+        "weights": dict(trust.weights),
+        "letters": trust.letters,
+        "prior": trust.prior,
+        "fitted_on": trust.fitted_on,
+        "figures": dict(trust.figures),
+        "stated": {tag: list(pair) for tag, pair in sorted(trust.stated.counts.items())},
+    }
+    scratch = file.with_name(f"{file.name}.new")
+    scratch.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    scratch.replace(file)
