@@ -30,12 +30,19 @@ from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
 from serve.compiling import CompiledFiles
 from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens
+from serve.memory import Estimates, Memory
 from serve.tokenizer import HuggingFaceTokenizer
 
 DEFAULT_MAX_TAGS = 5
 LEAST_PROMPT_TOKENS = 64
 """Room that the longest possible answer has to leave for instruction and listing."""
 
+OWN_TRUST, OTHER_TRUST = 1.0, 16.0
+"""How often the memory's log-odds count against the model's log-probability, if nobody fitted it: for tags that the model was
+trained on, and for others, of which it says next to nothing."""
+
+MOST_NAMED = 32
+"""Candidate tags that the prompt names, as many as in training."""
 
 LONGEST_PIECE = 100
 """Characters of a sentence after which a listing that does not fit may also be cut."""
@@ -43,7 +50,8 @@ LONGEST_PIECE = 100
 
 @dataclass(frozen=True, slots=True)
 class SuggestionRequest:
-    """What is asked for. `max_tags` None means five, or as many as vocabulary and rules have room for."""
+    """What is asked for. `max_tags` None means five, or as many as vocabulary and rules have room for. `hold_out`: as if the
+    memory did not know the listing (by its id) and its product, for measuring."""
 
     listing: Listing
     profile: InterestProfile = field(default_factory=InterestProfile)
@@ -51,6 +59,7 @@ class SuggestionRequest:
     max_tags: int | None = None
     explain: bool = True
     rules: TagRules = field(default_factory=TagRules)
+    hold_out: bool = False
 
 
 class Suggester:
@@ -65,12 +74,14 @@ class Suggester:
         candidates: Candidates,
         *,
         compiled: CompiledFiles | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.bundle = bundle
         self.vocabulary = vocabulary
         self.engine = engine
         self._tokenizer = tokenizer
         self.candidates = candidates
+        self.memory = memory
         self._template = PromptTemplate.read(bundle.prompt_file)
         self._grammar = ExplanationGrammar(tokenizer)
         self._compiled = compiled
@@ -79,30 +90,37 @@ class Suggester:
 
     @property
     def identity(self) -> str:
-        """Equal for suggesters that answer the same request alike: bundle, vocabulary and encoder."""
-        return f"{self.bundle.hash}:{self.vocabulary.hash}:{self.candidates.encoder_name}"
+        """Equal for suggesters that answer the same request alike: bundle, vocabulary, encoder and memory."""
+        remembered = self.memory.identity if self.memory is not None else ""
+        return f"{self.bundle.hash}:{self.vocabulary.hash}:{self.candidates.encoder_name}:{remembered}"
 
     async def suggest(self, request: SuggestionRequest) -> Suggestion:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
         language = self._language(request.listing)
         codec = self.codec(language)
-        rules, left = await asyncio.to_thread(self._rules, request, codec)  # seconds for the oddest rules of 100,000 tags
+        rules, left, unwritable = await asyncio.to_thread(self._rules, request, codec)  # seconds for the oddest rules of 100,000 tags
         found = await asyncio.to_thread(self.candidates.find, request.listing, among=left)  # an encoder takes its time
+        remembered = await asyncio.to_thread(self._remembered, request, found, left)
         profile = request.profile.within(left)
-        listing, prompt = self._prompt(request.listing, profile, codec, rules, found)
+        named = remembered.likeliest(MOST_NAMED) if remembered else [candidate.tag for candidate in found]
+        listing, prompt = self._prompt(request.listing, profile, codec, rules, named)
         generation = await self.engine.generate(
             GenerationRequest(
                 prompt=tuple(prompt),
                 codec=codec,
                 rules=rules,
                 quotable=tuple(listing.quotable()),
-                prior=self._prior(found, profile).within(left),
+                prior=self._prior(found, remembered, profile).within(left),
                 evidence=self._evidence(found, listing, language),
             )
         )
         answer = codec.read(generation.ids)
         confidences = path_probabilities(generation, codec)
-        notices = () if listing is request.listing else (self._cut_notice(request.listing, listing),)
+        if remembered and not self._is_own:
+            confidences = [remembered.probability(tag) for tag in answer.tags]
+        notices = [] if listing is request.listing else [self._cut_notice(request.listing, listing)]
+        if unwritable:
+            notices.append(self._unwritable_notice(unwritable, rules.max_tags))
         return Suggestion(
             tags=tuple(
                 TagSuggestion(self.vocabulary.tags[tag], codec.written[tag], confidence)
@@ -113,7 +131,7 @@ class Suggester:
             model=self.bundle.model,
             vocabulary_name=self.vocabulary.name,
             vocabulary_hash=self.vocabulary.hash,
-            notices=notices,
+            notices=tuple(notices),
         )
 
     def codec(self, language: str) -> AnswerCodec:
@@ -132,8 +150,9 @@ class Suggester:
             raise UnknownLanguage(f"{self.bundle.model} does not answer in {wanted!r}; use one of: {known}", field="language")
         return language
 
-    def _rules(self, request: SuggestionRequest, codec: AnswerCodec) -> tuple[AnswerRules, NDArray[np.bool_]]:
-        """The rules of the answer, and which tags they leave, (tags of the vocabulary,)."""
+    def _rules(self, request: SuggestionRequest, codec: AnswerCodec) -> tuple[AnswerRules, NDArray[np.bool_], int]:
+        """The rules of the answer, which tags they leave, (tags of the vocabulary,), and how many of the others are only too long
+        for the model's context."""
         most = request.max_tags
         if most is None:
             most = max(min(DEFAULT_MAX_TAGS, len(self.vocabulary)), request.min_tags)
@@ -146,14 +165,29 @@ class Suggester:
             raise
         if request.max_tags is None:
             rules = replace(rules, max_tags=max(min(most, ruled.room), request.min_tags))
-        return rules, ruled.trie.tag_leaf >= 0
+        unwritable = ruled.too_long(rules, self.bundle.context - LEAST_PROMPT_TOKENS)
+        if unwritable:
+            rules = replace(rules, banned=rules.banned | unwritable)
+            ruled = codec.compiled.branches(rules).ruled
+        return rules, ruled.trie.tag_leaf >= 0, len(unwritable)
 
-    def _prior(self, found: list[Candidate], profile: InterestProfile) -> TagPrior:
+    def _remembered(self, request: SuggestionRequest, found: list[Candidate], left: NDArray[np.bool_]) -> Estimates | None:
+        """What the memory makes of the tags that are left; None without one, or where it holds nothing."""
+        if self.memory is None or not len(self.memory):
+            return None
+        return self.memory.estimates(request.listing, found, hold_out=request.hold_out).within(left)
+
+    def _prior(self, found: list[Candidate], remembered: Estimates | None, profile: InterestProfile) -> TagPrior:
+        """Evidence beside the model. A memory weighs words too, so that for a vocabulary that the model never saw it replaces
+        theirs; its own vocabulary the model knows, and the memory speaks beside it."""
         if self._is_own:
             words = candidate_prior(found, stated=self.bundle.weights.own_stated).scaled(self.bundle.weights.own_candidates)
+            evidence = words + remembered.prior(OWN_TRUST) if remembered else words
+        elif remembered:
+            evidence = remembered.prior(OTHER_TRUST)
         else:
-            words = candidate_prior(found).scaled(self.bundle.weights.other_candidates)
-        return words + profile.prior().scaled(self.bundle.weights.interests)
+            evidence = candidate_prior(found).scaled(self.bundle.weights.other_candidates)
+        return evidence + profile.prior().scaled(self.bundle.weights.interests)
 
     def _evidence(self, found: list[Candidate], listing: Listing, language: str) -> Evidence:
         stated = (candidate.tag for candidate in found if candidate.stated)
@@ -161,15 +195,15 @@ class Suggester:
         return Evidence({tag: span for tag, span in spans.items() if span}, self.bundle.weights.evidence)
 
     def _prompt(
-        self, whole: Listing, profile: InterestProfile, codec: AnswerCodec, rules: AnswerRules, found: list[Candidate]
+        self, whole: Listing, profile: InterestProfile, codec: AnswerCodec, rules: AnswerRules, named: list[int]
     ) -> tuple[Listing, list[int]]:
-        """The listing, cut where it has to be, and the ids of the prompt."""
+        """The listing, cut where it has to be, and the ids of the prompt, which names candidate tags by number."""
 
         def ids(listing: Listing) -> list[int]:
             values = PromptValues(
                 language=codec.language,
                 lines=listing.lines(),
-                candidates=[codec.written[candidate.tag] for candidate in found],
+                candidates=[codec.written[tag] for tag in named],
                 interests=profile.summary(self.vocabulary, codec.language),
                 min_tags=rules.min_tags,
                 max_tags=rules.max_tags,
@@ -178,12 +212,6 @@ class Suggester:
             return self._tokenizer.conversation(self._template.render(values))
 
         room = self.bundle.context - most_tokens(codec, rules)
-        if room < LEAST_PROMPT_TOKENS:
-            raise InvalidRules(
-                f"{rules.max_tags} tags of this vocabulary may leave too little of the model's context of {self.bundle.context}"
-                " tokens for the listing; ask for fewer tags",
-                field="max_tags",
-            )
         prompt = ids(whole)
         if len(prompt) <= room:
             return whole, prompt
@@ -195,6 +223,13 @@ class Suggester:
         return (
             f"only {len(cut.text()):,} of the listing's {len(whole.text()):,} characters were read:"
             " the rest does not fit the model's context"
+        )
+
+    @staticmethod
+    def _unwritable_notice(unwritable: int, tags: int) -> str:
+        return (
+            f"{unwritable:,} of the vocabulary's tags can't be suggested: with {tags} tags in an answer their labels are too long for"
+            " the model's context"
         )
 
 

@@ -1,6 +1,6 @@
 """Tagged listings that are remembered: found again by likeness, and what they say about the tags of a new one."""
 
 from serve.memory.fitting import fit
-from serve.memory.memory import Estimate, Memory, Neighbour, TaggedListing
+from serve.memory.memory import Estimates, Memory, Neighbour, TaggedListing
 
-__all__ = ["Estimate", "Memory", "Neighbour", "TaggedListing", "fit"]
+__all__ = ["Estimates", "Memory", "Neighbour", "TaggedListing", "fit"]

@@ -84,6 +84,13 @@ class TaggedIndex:
     def __len__(self) -> int:
         return self._fresh().num_docs
 
+    @property
+    def stamp(self) -> int:
+        """How many changes were made in all; equal for indexes that were made by the same changes."""
+        self._fresh()
+        stamp: int = json.loads((self.directory / "meta.json").read_text(encoding="utf-8"))["opstamp"]
+        return stamp
+
     def write(self, entries: Iterable[tuple[Entry, Terms]], removed: Iterable[str] = ()) -> None:
         """Remove by id, add (the same id replaces), commit; all of it or nothing, and seen by every search that begins later.
         Raises `InvalidMemory` where another process writes."""

@@ -4,6 +4,7 @@ look-up. It knows no model and no HTTP.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hangtag.errors import InvalidData, InvalidMemory, InvalidVocabulary
 from hangtag.listing import Listing
@@ -19,7 +21,7 @@ from hangtag.lookup import tag_named
 from hangtag.prior import TagPrior
 from hangtag.vocabulary import TagVocabulary
 from serve.candidates import Candidate
-from serve.memory.evidence import Evidence, Integers, gather
+from serve.memory.evidence import Evidence, Floats, Integers, gather
 from serve.memory.index import Entry, TaggedIndex, entry_of
 from serve.memory.neighbours import Neighbourhood, neighbourhood, say
 from serve.memory.terms import Terms, pack
@@ -31,8 +33,8 @@ NEIGHBOURS = 128
 BATCH = 20_000
 """Listings that are committed together."""
 
-FLOOR = -9.0
-"""The logit below which a tag is as good as not known: 1 in 8,000."""
+FLOOR, MOST_CERTAIN = -9.0, 12.0
+"""Logits: below, a tag is as good as not known (1 in 8,000), and above, nothing is told apart (1 in 160,000 is wrong)."""
 
 INDEX, TRUST = "index", "trust.json"
 
@@ -60,17 +62,34 @@ class Neighbour:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """How likely a tag (by number) is given to a listing: the logit of the probability."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimates:
+    """How likely tags are given to a listing: tags by number, the likeliest first, and the logit of each one's probability, both
+    of shape (tags,). `trust` is how often a logit counts against the model, None where nobody fitted it."""
 
-    tag: int
-    logit: float
+    tags: Integers
+    logits: Floats
+    trust: float | None = None
 
-    @property
-    def probability(self) -> float:
-        """In (0, 1)."""
-        return float(1 / (1 + np.exp(-self.logit)))
+    def within(self, left: NDArray[np.bool_]) -> Estimates:
+        """Of the tags that `left`, (tags of the vocabulary,), is true for."""
+        return Estimates(self.tags[left[self.tags]], self.logits[left[self.tags]], self.trust)
+
+    def likeliest(self, count: int) -> list[int]:
+        """The first `count` tags."""
+        found: list[int] = self.tags[:count].tolist()
+        return found
+
+    def probability(self, tag: int) -> float:
+        """In (0, 1): that a merchant gives the tag; a tag that nothing speaks for is at FLOOR."""
+        logit = float(self.logits[self.tags == tag].max(initial=FLOOR))
+        return 1 / (1 + math.exp(-min(logit, MOST_CERTAIN)))
+
+    def prior(self, trust: float) -> TagPrior:
+        """Log-weights for the decoder: logits above FLOOR, as often as was fitted, else `trust` times."""
+        factor = trust if self.trust is None else self.trust
+        certain = np.minimum(self.logits, MOST_CERTAIN)
+        return TagPrior({int(t): factor * float(x - FLOOR) for t, x in zip(self.tags, certain, strict=True) if x > FLOOR})
 
 
 class Memory:
@@ -100,6 +119,11 @@ class Memory:
         memory.add(rows)
         return memory
 
+    @property
+    def identity(self) -> str:
+        """Equal for memories that say the same: one that was built of the same rows in the same order, and trusted alike."""
+        return f"{self._index.stamp}:{self.trust.hash}"
+
     def __len__(self) -> int:
         return len(self._index)
 
@@ -121,12 +145,13 @@ class Memory:
         found, near, _ = self._near(listing, max(k, NEIGHBOURS), "")
         return [Neighbour(e.id, e.listing.title, e.tags, float(score)) for e, score in zip(found[:k], near.near[:k], strict=True)]
 
-    def estimates(self, listing: Listing, words: Sequence[Candidate]) -> list[Estimate]:
-        """How likely each tag is, the likeliest first: those of similar listings, and those that words suggest."""
-        evidence = self.evidence(listing, words)
+    def estimates(self, listing: Listing, words: Sequence[Candidate], *, hold_out: bool = False) -> Estimates:
+        """How likely each tag is: those of similar listings, and those that words suggest (`Candidates.find`). With `hold_out`
+        as if the listing, by its id, and its product were not remembered."""
+        evidence = self.evidence(listing, words, self._index.get(listing.id) if hold_out and listing.id else None)
         logits = self.trust.logits(evidence.table)
         order = np.lexsort((evidence.tags, -logits))
-        return [Estimate(int(evidence.tags[place]), float(logits[place])) for place in order]
+        return Estimates(evidence.tags[order], logits[order], self.trust.prior)
 
     def evidence(self, listing: Listing, words: Sequence[Candidate], held: Entry | None = None) -> Evidence:
         """What is known about the listing's tags; as if `held` (and listings of its product) were not remembered."""
@@ -142,11 +167,6 @@ class Memory:
             return self.trust.stated.of(self.vocabulary.tags[number].id, given=int(number in own), stated=int(held is not None))
 
         return gather(said, words, times_used, rate)
-
-    def prior(self, estimates: Sequence[Estimate]) -> TagPrior:
-        """The log-weights of estimates for the decoder, `trust.prior` times their logits above FLOOR."""
-        weights = {each.tag: self.trust.prior * (each.logit - FLOOR) for each in estimates if each.logit > FLOOR}
-        return TagPrior(weights)
 
     def use(self, trust: Trust, *, keep: bool = True) -> None:
         """Believe the memory so far from now on, here and, if it is to be kept, wherever the memory is opened next."""

@@ -6,6 +6,7 @@ The sum of a tag's columns by weight is its logit: 1 / (1 + exp(-logit)) is the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -21,7 +22,6 @@ from serve.memory.evidence import COLUMNS, StatedRates
 
 FORMAT = 1
 LETTERS = 0.3
-MODEL_TRUST = 16.0
 STEADINESS = 3.0
 """Strength of the pull towards the weights that were there before, in tags seen: few listings change little."""
 
@@ -37,16 +37,22 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Trust:
     """How far memory is believed. `bias` and `weights` (by column) make logits. `letters` is the share of the title's letters in
-    a cosine. `prior` is how often a logit counts against the model's log-probability. `fitted_on` is how many listings it was
-    fitted on, 0 for the defaults; `figures` what that was worth on listings held out."""
+    a cosine. `prior` is how often a logit counts against the model's log-probability, None where that was not fitted.
+    `fitted_on` is how many listings it was fitted on, 0 for the defaults; `figures` what that was worth on listings held out."""
 
     bias: float
     weights: Mapping[str, float]
     letters: float = LETTERS
-    prior: float = MODEL_TRUST
+    prior: float | None = None
     stated: StatedRates = field(default_factory=lambda: StatedRates({}))
     fitted_on: int = 0
     figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Of all that decides an estimate."""
+        decisive = [self.bias, sorted(self.weights.items()), self.letters, self.prior, sorted(self.stated.counts.items())]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
     def logits(self, table: Floats) -> Floats:
         """Of rows of evidence, shape (tags,)."""
@@ -96,7 +102,7 @@ def read_trust(file: Path) -> Trust:
             raise ValueError("made by another version of hangtag")
         given["stated"] = StatedRates({str(tag): (int(a), int(b)) for tag, (a, b) in given["stated"].items()})
         trust = Trust(**given)
-        numbers = [trust.bias, trust.letters, trust.prior, *trust.weights.values()]
+        numbers = [trust.bias, trust.letters, trust.prior or 0.0, *trust.weights.values()]
         if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
             raise ValueError("a weight is no finite number")
         return trust
