@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hangtag.branches import Branches
 from hangtag.errors import InvalidVocabulary
 from hangtag.ruled import RuledTags
-from hangtag.rules import MOST_TAGS, AnswerRules
+from hangtag.rules import AnswerRules
 from hangtag.trie import TokenTrie
 
 FORMAT = 1
@@ -77,15 +77,6 @@ class CompiledVocabulary:
             if len(self._branches) > REMEMBERED_RULES:
                 self._branches.popitem(last=False)
         return made
-
-    def most_tokens(self, tags: int) -> int:
-        """The most tokens that so many tags can have, a separator after each included."""
-        return sum(self._longest[:tags]) + tags
-
-    @cached_property
-    def _longest(self) -> list[int]:
-        """Lengths of the longest tags, descending; MOST_TAGS of them."""
-        return sorted(map(int, self.trie.lengths()), reverse=True)[:MOST_TAGS]
 
     def save(self, directory: Path) -> Path:
         """Write `<hash>.npz` into `directory`, whole or not at all."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from hangtag.rules import AnswerRules
 from hangtag.trie import Int32, TokenTrie
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class RuledTags:
     """L leaves, K classes.
 
@@ -84,6 +85,33 @@ class RuledTags:
                 counts[limit] += int(before[-1])
         return len(self.trie) - sum(counts) + sum(map(min, counts, self.limits))
 
+    def most_tokens(self, rules: AnswerRules) -> int:
+        """The most tokens that an answer within `rules` can have, to its end."""
+        _, lengths = self._longest_first
+        return int(lengths[: rules.max_tags].sum()) + _beside_labels(rules)
+
+    def too_long(self, rules: AnswerRules, tokens: int) -> frozenset[int]:
+        """The tags, by index, without which every answer has at most `tokens` tokens: as few as possible, the longest. Raises
+        `InvalidRules` where `max_tags` of the shortest are too long already."""
+        leaves, lengths = self._longest_first
+        most = min(rules.max_tags, len(leaves))
+        sums = np.concatenate([[0], np.cumsum(lengths)])
+        fitting = np.flatnonzero(sums[most:] - sums[:-most] + _beside_labels(rules) <= tokens)
+        if not len(fitting):
+            raise InvalidRules(
+                f"{rules.max_tags} tags of this vocabulary can't be written in {max(tokens, 0)} tokens, which is all that the"
+                " model's context leaves; ask for fewer tags",
+                field="max_tags",
+            )
+        return frozenset(self.trie.leaf_tag[leaves[: fitting[0]]].tolist())
+
+    @cached_property
+    def _longest_first(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The leaves and the lengths of their labels in tokens, both (L,)."""
+        lengths = self.trie.lengths().astype(np.int64)
+        leaves = np.argsort(-lengths, kind="stable")
+        return leaves, lengths[leaves]
+
     def closed(self, counts: Sequence[int], standing: int) -> int:
         """The classes that are closed, as bits, when `counts` tags of each limited facet and `standing` tags in all stand."""
         bits = 0
@@ -96,6 +124,11 @@ class RuledTags:
         """The leaves that can't come once `leaf` stands, itself not among them."""
         found: list[int] = self.ruled_out[self.ruled_out_start[leaf] : self.ruled_out_start[leaf + 1]].tolist()
         return found
+
+
+def _beside_labels(rules: AnswerRules) -> int:
+    """Tokens for a separator after each tag, the end of the tags, the explanation and the end."""
+    return rules.max_tags + 2 + (rules.max_explanation_tokens if rules.explain else 0)
 
 
 def _limited_facets(facets: Sequence[str], rules: AnswerRules) -> list[tuple[int, int]]:

@@ -132,8 +132,7 @@ class HangtagLogitsProcessor(FirstRunnerProcessor, SecondRunnerProcessor):  # ty
         served = next(iter(cls.served.values()))
         compiled = served.find(request.vocabulary)
         constraint = cls.served.get(compiled.tokenizer_hash, served).constraint(request)
-        most = compiled.most_tokens(request.rules.max_tags) + 2
-        most += request.rules.max_explanation_tokens if request.rules.explain else 0
+        most = compiled.branches(request.rules).ruled.most_tokens(request.rules)
         if params.max_tokens is not None and params.max_tokens < most:
             raise InvalidInput(
                 f"max_tokens is {params.max_tokens}, but an answer within the rules can have {most}; it would be cut short",

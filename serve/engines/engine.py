@@ -59,4 +59,4 @@ class Engine(Protocol):
 
 def most_tokens(codec: AnswerCodec, rules: AnswerRules) -> int:
     """The most tokens that an answer within the rules can have."""
-    return codec.compiled.most_tokens(rules.max_tags) + 2 + (rules.max_explanation_tokens if rules.explain else 0)
+    return codec.compiled.branches(rules).ruled.most_tokens(rules)

@@ -101,3 +101,25 @@ def test_room_is_what_the_limits_of_facets_leave():
     assert room(COLOURS, facet_limits={"colour": 1, "fabric": 0}) == 1
     assert room(COLOURS, facet_limits={"colour": 9}, banned=frozenset({0})) == 3
     assert room(shop(("a", "", None), ("b", "f", None)), facet_limits={"f": 1}) == 2
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 8), st.integers(4, 60), st.booleans())
+def test_only_the_longest_labels_have_to_go(lengths, most, tokens, explain):
+    compiled = shop(*((chr(97 + place) * length, "", None) for place, length in enumerate(lengths)))  # a byte is a token
+    rules = AnswerRules(max_tags=min(most, len(lengths)), explain=explain, max_explanation_tokens=8)
+    ruled = compiled.branches(rules).ruled
+
+    def needed(tags):
+        return sum(sorted((lengths[tag] for tag in tags), reverse=True)[: rules.max_tags]) + rules.max_tags + 2 + 8 * explain
+
+    assert ruled.most_tokens(rules) == needed(range(len(lengths)))
+    try:
+        gone = ruled.too_long(rules, tokens)
+    except InvalidRules:
+        assert needed(sorted(range(len(lengths)), key=lengths.__getitem__)[: rules.max_tags]) > tokens
+        return
+    stay = [tag for tag in range(len(lengths)) if tag not in gone]
+    assert len(stay) >= rules.max_tags
+    assert needed(stay) <= tokens
+    assert all(lengths[tag] >= lengths[other] for tag in gone for other in stay)
+    assert all(needed([*stay, tag]) > tokens for tag in gone)

@@ -204,6 +204,22 @@ def test_a_vocabulary_of_ones_own_is_answered_from(tiny_bundle: Path, tmp_path: 
     assert suggestion.vocabulary_name == "mine"
 
 
+def test_labels_that_are_too_long_for_the_context_are_left_out_and_it_is_said(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "long.txt"
+    file.write_text("\n".join(["Beach", "Office", "ж" * 200, "щ" * 200]), encoding="utf-8")
+    suggester = assemble(tiny_bundle, file)
+    try:
+        suggestion = ask(suggester, Listing(title="A shirt"), min_tags=2, max_tags=2)
+        with pytest.raises(InvalidRules, match=r"3 tags of this vocabulary can't be written in .* ask for fewer tags") as caught:
+            ask(suggester, Listing(title="A shirt"), max_tags=3)
+    finally:
+        asyncio.run(suggester.engine.close())
+    assert {found.label for found in suggestion.tags} == {"Beach", "Office"}
+    (notice,) = suggestion.notices
+    assert "of the vocabulary's tags can't be suggested" in notice
+    assert caught.value.field == "max_tags"
+
+
 def test_a_vocabulary_that_the_model_can_not_answer_in_is_refused_before_weights_are_read(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:

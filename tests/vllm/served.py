@@ -62,8 +62,7 @@ class Served:
         return {"prompt_token_ids": self.codec.tokenizer.encode(text) * repeat}
 
     def most_tokens(self, request: DecodingRequest) -> int:
-        rules = request.rules
-        return self.codec.compiled.most_tokens(rules.max_tags) + 2 + (rules.max_explanation_tokens if rules.explain else 0)
+        return self.codec.compiled.branches(request.rules).ruled.most_tokens(request.rules)
 
     def walk(self, request: DecodingRequest, ids: list[int]) -> list[Any]:
         """What the reference allows before each token of an answer, which must be an answer within the rules."""
