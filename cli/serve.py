@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, MemoryOption, VocabularyOption
 
 
 def serve(
@@ -15,11 +15,12 @@ def serve(
     bundle: BundleOption = None,
     encoder: EncoderOption = None,
     vocabulary: VocabularyOption = None,
+    memory: MemoryOption = None,
 ) -> None:
     """Serve the HTTP API: POST /v1/suggestions, and its documentation at /docs."""
     from serve.settings import read_settings
 
-    settings = read_settings(host=host, port=port, bundle=bundle, vocabulary=vocabulary, encoder=encoder)
+    settings = read_settings(host=host, port=port, bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory)
 
     import logging
 
@@ -28,9 +29,10 @@ def serve(
     from cli.console import load_suggester
     from serve.app import create_app
     from serve.compiling import shared_languages
+    from serve.state import Services
 
     suggester = load_suggester(settings)
     for language in shared_languages(suggester.bundle, suggester.vocabulary):
         suggester.codec(language)  # a tag that can't be written is found now, and the first request does not wait for it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    uvicorn.run(create_app(suggester), host=settings.host, port=settings.port, log_config=None)
+    uvicorn.run(create_app(Services(suggester)), host=settings.host, port=settings.port, log_config=None)

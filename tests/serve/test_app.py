@@ -18,10 +18,12 @@ from starlette.types import ASGIApp, Message, Receive
 
 from hangtag.errors import EngineError
 from hangtag.listing import Listing
-from serve import app as edge
-from serve.app import create_app
+from serve.app import CLIENT_CLOSED_REQUEST, create_app
 from serve.assemble import assemble
+from serve.body_limit import MAX_BODY_BYTES
+from serve.routes import health
 from serve.schemas import CHINESE_EXAMPLE, ENGLISH_EXAMPLE
+from serve.state import Services
 from serve.suggester import Suggester, SuggestionRequest
 from tests.tiny import CHINESE, FailingEngine, SilentEngine, suggester_with
 
@@ -32,13 +34,13 @@ ERROR_KEYS = {"type", "message", "field"}
 @pytest.fixture(scope="module")
 def client(suggester: Suggester) -> TestClient:
     """Without the lifespan, since the engine belongs to the session."""
-    return TestClient(create_app(suggester))
+    return TestClient(create_app(Services(suggester)))
 
 
 @pytest.fixture
 def failing(tiny_bundle: Path) -> Iterator[TestClient]:
     engine = FailingEngine()
-    with TestClient(create_app(suggester_with(engine, tiny_bundle))) as client:
+    with TestClient(create_app(Services(suggester_with(engine, tiny_bundle)))) as client:
         yield client
     assert engine.closed == 1
 
@@ -161,7 +163,7 @@ def test_a_listing_that_is_too_long_is_413(client: TestClient) -> None:
 
 
 def test_a_body_that_says_it_is_too_long_is_413(client: TestClient) -> None:
-    response = client.post(PATH, json={"title": "x" * edge.MAX_BODY_BYTES})
+    response = client.post(PATH, json={"title": "x" * MAX_BODY_BYTES})
     assert response.status_code == 413
     assert "1,048,576 bytes" in error_of(response)["message"]
 
@@ -174,10 +176,10 @@ def test_a_streamed_body_that_grows_too_long_is_413_before_it_ends(suggester: Su
         received += 65_536
         return {"type": "http.request", "body": b" " * 65_536, "more_body": True}
 
-    start, body = asyncio.run(asgi_call(create_app(suggester), receive))
+    start, body = asyncio.run(asgi_call(create_app(Services(suggester)), receive))
     assert start["status"] == 413
     assert json.loads(body["body"])["error"]["type"] == "BodyTooLong"
-    assert received == edge.MAX_BODY_BYTES + 65_536
+    assert received == MAX_BODY_BYTES + 65_536
 
 
 def test_an_engine_that_fails_is_503(failing: TestClient) -> None:
@@ -199,9 +201,9 @@ def test_an_engine_that_answers_is_ready(client: TestClient) -> None:
 
 
 def test_an_engine_that_is_silent_is_not_ready(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(health, "PROBE_SECONDS", 0.05)
     engine = SilentEngine()
-    response = TestClient(create_app(suggester_with(engine, tiny_bundle))).get("/readyz")
+    response = TestClient(create_app(Services(suggester_with(engine, tiny_bundle)))).get("/readyz")
     assert response.status_code == 503
     assert response.json()["reason"] == "the engine gave no answer in 0.05 seconds"
     assert engine.cancelled == 1
@@ -218,9 +220,9 @@ def test_a_client_that_goes_away_cancels_its_generation(tiny_bundle: Path) -> No
             await asyncio.sleep(0)
         return {"type": "http.disconnect"}
 
-    start, _ = asyncio.run(asgi_call(create_app(suggester_with(engine, tiny_bundle)), receive))
+    start, _ = asyncio.run(asgi_call(create_app(Services(suggester_with(engine, tiny_bundle))), receive))
     assert (engine.asked, engine.cancelled) == (1, 1)
-    assert start["status"] == edge.CLIENT_CLOSED_REQUEST
+    assert start["status"] == CLIENT_CLOSED_REQUEST
 
 
 def test_unknown_paths_and_methods_have_the_same_form(client: TestClient) -> None:
@@ -234,7 +236,7 @@ def test_a_defect_is_500_and_tells_nothing(tiny_bundle: Path) -> None:
         async def generate(self, request: object) -> Any:
             raise ZeroDivisionError("secret")
 
-    client = TestClient(create_app(suggester_with(Broken(), tiny_bundle)), raise_server_exceptions=False)
+    client = TestClient(create_app(Services(suggester_with(Broken(), tiny_bundle))), raise_server_exceptions=False)
     response = client.post(PATH, json={"title": "Linen"})
     assert response.status_code == 500
     assert error_of(response)["type"] == "InternalError"
@@ -295,7 +297,7 @@ def post(connection: http.client.HTTPConnection, title: str) -> None:
 
 def test_a_real_server_answers_and_closes_its_engine(tiny_bundle: Path) -> None:
     suggester = assemble(tiny_bundle)
-    with served(create_app(suggester)) as connection:
+    with served(create_app(Services(suggester))) as connection:
         post(connection, CHINESE)
         assert json.loads(connection.getresponse().read())["language"] == "zh"
     with pytest.raises(EngineError, match="closed"):
@@ -304,7 +306,7 @@ def test_a_real_server_answers_and_closes_its_engine(tiny_bundle: Path) -> None:
 
 def test_a_real_client_that_goes_away_cancels_its_generation(tiny_bundle: Path) -> None:
     engine = SilentEngine()
-    with served(create_app(suggester_with(engine, tiny_bundle))) as connection:
+    with served(create_app(Services(suggester_with(engine, tiny_bundle)))) as connection:
         post(connection, "Linen")
         wait_for(lambda: engine.asked == 1)
         connection.close()

@@ -20,6 +20,7 @@ from hangtag.tag_rules import TagRules
 from serve.app import create_app
 from serve.engines.engine import Generation, GenerationRequest
 from serve.schemas import MOST_NAMED, RULES_EXAMPLE
+from serve.state import Services
 from serve.suggester import Suggester, SuggestionRequest
 from tests.tiny import FailingEngine, suggester_with
 
@@ -151,7 +152,7 @@ def test_rules_that_can_not_be_kept_are_refused(suggester: Suggester, options: d
 
 @pytest.fixture(scope="module")
 def client(suggester: Suggester) -> TestClient:
-    return TestClient(create_app(suggester))
+    return TestClient(create_app(Services(suggester)))
 
 
 def test_the_api_takes_rules(client: TestClient) -> None:
