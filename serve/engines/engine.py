@@ -4,7 +4,9 @@ HTTP.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from hangtag.answer import AnswerCodec
@@ -18,7 +20,7 @@ from hangtag.rules import AnswerRules
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationRequest:
     """One answer to generate. `quotable` are the lines that its explanation may quote, `evidence` what of them it
-    should rather quote."""
+    should rather quote. `adapter` is one that was loaded (`ServingEngine.load_adapter`), None the bundle's own."""
 
     prompt: tuple[int, ...]
     codec: AnswerCodec
@@ -26,6 +28,7 @@ class GenerationRequest:
     quotable: tuple[str, ...] = ()
     prior: TagPrior = field(default_factory=TagPrior)
     evidence: Evidence = field(default_factory=Evidence)
+    adapter: str | None = None
 
     def constraint(self) -> AnswerConstraint:
         """The constraint of the answer. Raises `InvalidRules`."""
@@ -54,6 +57,34 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Stop, and free what the engine holds; what is running is cancelled."""
+        ...
+
+
+class ServingEngine(Engine, Protocol):
+    """What a server asks of an engine besides whole answers."""
+
+    def stream(self, request: GenerationRequest) -> AsyncIterator[Generation]:
+        """The pieces of one answer as they are decided, each with the tokens since the one before; together they are what
+        `generate` gives. Leaving the iteration (`aclose`) stops the work."""
+        ...
+
+    async def load_adapter(self, name: str, directory: Path) -> None:
+        """Load a LoRA adapter of the engine's base, in PEFT's files; requests may name it once this returns, and the others go
+        on meanwhile. A name belongs to one adapter for good, since caches know it by its name. Raises `InvalidInput` for a
+        name that was given before, `InvalidBundle` for an adapter that does not fit the base, `EngineError`."""
+        ...
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forget an adapter: new requests that name it are refused at once, those that run are finished first. Raises
+        `InvalidInput` for a name that is not loaded."""
+        ...
+
+    def troubles(self) -> tuple[str, ...]:
+        """What is not in order though the engine may still answer (a server that is down), a sentence each for an operator."""
+        ...
+
+    async def metrics(self) -> str:
+        """The metrics of the library underneath in Prometheus' text format; empty where it has none of its own."""
         ...
 
 
