@@ -1,7 +1,8 @@
 """`Event` and `InterestProfile`: what a user did, as time-decayed weights over tags. It knows no store and no model.
 
-The weight of a tag is its base-level activation (Anderson's ACT-R, as Kowald et al. use it for tag recommendation):
-ln(sum over events of w * age ** -d), here without the logarithm so that negative events can count against.
+The weight of a tag is its base-level activation (Anderson's ACT-R, as Kowald et al. use it for tag recommendation, BLL):
+ln(sum over events of w * age ** -d), here without the logarithm so that negative events can count against; `prior` takes it.
+`hangtag.decay` has the power law, and keeps the same sums without the events.
 """
 
 from __future__ import annotations
@@ -9,19 +10,39 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from math import log1p
+from datetime import UTC, datetime, timedelta
+from math import log, log1p
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hangtag.decay import HOUR, power_law
 from hangtag.errors import InvalidHistory
 from hangtag.prior import TagPrior
 from hangtag.vocabulary import TagVocabulary
 
-EVENT_WEIGHTS: Mapping[str, float] = {"view": 1.0, "like": 2.0, "cart": 3.0, "purchase": 4.0, "dislike": -3.0}
-DECAY = 0.5
-"""Exponent of the power-law decay, Anderson's d."""
+EVENT_WEIGHTS: Mapping[str, float] = {
+    "view": 1.0,
+    "like": 2.0,
+    "accept": 2.0,
+    "cart": 3.0,
+    "purchase": 4.0,
+    "reject": -2.0,
+    "dislike": -3.0,
+}
+"""`accept` and `reject` are of tags that were suggested, the others of products."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(at: datetime) -> int:
+    """Since 1970, UTC; exact, where a float of seconds is not."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(time: int) -> datetime:
+    """What `microseconds` made a number, in UTC."""
+    return _EPOCH + timedelta(microseconds=time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +69,24 @@ class InterestProfile:
 
     @classmethod
     def from_events(cls, events: Iterable[Event], vocabulary: TagVocabulary, *, now: datetime) -> InterestProfile:
-        """Sum of w * age ** -DECAY over the events, age in hours and at least one. Later events than `now` and tags that
-        the vocabulary lacks raise `InvalidHistory`."""
-        weights: dict[int, float] = defaultdict(float)
+        """Exactly: the sum of w * (age + 1) ** -DECAY over the events, age in hours. Later events than `now` and tags that the
+        vocabulary lacks raise `InvalidHistory`."""
+        rows, shares, times = [], [], []
         for event in events:
-            hours = (now - event.at).total_seconds() / 3600
-            if hours < 0:
+            if event.at > now:
                 raise InvalidHistory(
                     f"the event at {event.at.isoformat()} lies in the future; the time is {now.isoformat()}", field="at"
                 )
             for tag_id in event.tags:
                 if tag_id not in vocabulary:
                     raise InvalidHistory(f"the event at {event.at.isoformat()} names the unknown tag {tag_id!r}", field="tags")
-                weights[vocabulary.index(tag_id)] += EVENT_WEIGHTS[event.type] * max(hours, 1.0) ** -DECAY
+                rows.append(vocabulary.index(tag_id))
+                shares.append(EVENT_WEIGHTS[event.type])
+                times.append(microseconds(event.at))
+        hours = (microseconds(now) - np.array(times, dtype=np.int64)) / HOUR
+        weights: dict[int, float] = defaultdict(float)
+        for tag, share in zip(rows, (np.array(shares) * power_law(hours)).tolist(), strict=True):
+            weights[tag] += share
         return cls(dict(weights))
 
     def top(self, count: int) -> list[int]:
@@ -72,6 +98,10 @@ class InterestProfile:
         """The interests in the tags that `left`, (tags of the vocabulary,), is true for."""
         return InterestProfile({tag: weight for tag, weight in self.weights.items() if left[tag]})
 
+    def weighted(self, factors: Mapping[int, float]) -> InterestProfile:
+        """Each weight times the tag's factor (1 where there is none), such as its `rarity`."""
+        return InterestProfile({tag: weight * factors.get(tag, 1.0) for tag, weight in self.weights.items()})
+
     def summary(self, vocabulary: TagVocabulary, language: str, *, count: int = 5) -> list[str]:
         """Labels of the top tags, for the prompt: what the user is interested in, without any event."""
         written = vocabulary.written(language)
@@ -80,3 +110,9 @@ class InterestProfile:
     def prior(self) -> TagPrior:
         """sign(w) * ln(1 + |w|): interests count less and less the more of the same there is."""
         return TagPrior({tag: log1p(weight) if weight > 0 else -log1p(-weight) for tag, weight in self.weights.items()})
+
+
+def rarity(having: int, users: int) -> float:
+    """Inverse document frequency, users as documents: (1 + ln((users + 1) / (having + 1))) / (1 + ln(users + 1)), in (0, 1]. It is
+    1 for a tag that nobody has; one that everybody has counts the less, the more users there are."""
+    return (1 + log((users + 1) / (having + 1))) / (1 + log(users + 1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hangtag.errors import InvalidHistory
-from hangtag.history import Event, InterestProfile
+from hangtag.history import Event, InterestProfile, microseconds, moment, rarity
 from tests.fakes import vocabulary_of
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
@@ -17,7 +17,7 @@ def event(type, hours, *tags):
 
 def test_recent_and_strong_events_count_more():
     profile = InterestProfile.from_events([event("purchase", 100, "Wired"), event("view", 1, "Bluetooth")], VOCABULARY, now=NOW)
-    assert profile.weights == pytest.approx({1: 4 * 100**-0.5, 0: 1.0})
+    assert profile.weights == pytest.approx({1: 4 * 101**-0.5, 0: 2**-0.5})
     assert profile.summary(VOCABULARY, "en") == ["Bluetooth", "Wired"]
 
 
@@ -43,3 +43,15 @@ def test_what_is_refused(make, message):
 
 def test_interests_in_some_tags():
     assert InterestProfile({0: 1.0, 2: -3.0}).within(np.array([True, True, False])).weights == {0: 1.0}
+
+
+def test_what_everybody_likes_says_less():
+    assert rarity(0, 0) == rarity(0, 1000) == 1
+    assert 1 > rarity(1, 1000) > rarity(500, 1000) > rarity(1000, 1000) > 0
+    assert rarity(1_000_000, 1_000_000) < rarity(1, 1)
+    assert InterestProfile({0: 2.0, 1: -1.0}).weighted({0: 0.5}).weights == {0: 1.0, 1: -1.0}
+
+
+def test_times_are_exact():
+    at = datetime(2026, 1, 10, 3, 4, 5, 678901, tzinfo=UTC)
+    assert moment(microseconds(at)) == at
