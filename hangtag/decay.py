@@ -2,9 +2,9 @@
 tags and no users.
 
 In Anderson's base-level learning an event of age t counts t ** -d; here t is the age in hours plus one, so that what happened
-just now counts 1. A power law is a mixture of exponentials (t ** -d is the integral of s ** (d - 1) exp(-s t) / Γ(d) over s > 0), and
-TERMS of them, their times in geometric progression and their coefficients by least squares of the relative error (in the way of
-Beylkin & Monzón, "Approximation by exponential sums revisited", 2010), are within ERROR of it for ages up to 23 years. A sum of
+just now counts 1. A power law is a mixture of exponentials (t ** -d is the integral of s ** (d - 1) exp(-s t) / Γ(d) over s > 0),
+and TERMS of them, their times in geometric progression and their coefficients by least squares of the relative error (in the way
+of Beylkin & Monzón, "Approximation by exponential sums revisited", 2010), are within ERROR of it up to 23 years. A sum of
 exponentials can be carried forward without its events: what comes late is added as it would have been in its time, and sums of
 parts add up. Petrov's hybrid (2006), which keeps the latest events and smears the others evenly over time, can do neither.
 """
@@ -37,21 +37,19 @@ Integers = NDArray[np.int64]
 
 def power_law(hours: Floats) -> Floats:
     """What events of these ages count, exactly; an age below 0, of a clock that is fast, counts as 0."""
-    share: Floats = (np.maximum(hours, 0.0) + 1.0) ** -DECAY
-    return share
+    return np.asarray((np.maximum(hours, 0.0) + 1.0) ** -DECAY, dtype=np.float64)
 
 
 @cache
 def _rates() -> Floats:
     """(TERMS,), per hour."""
-    times: Floats = np.geomspace(SHORTEST, LONGEST, TERMS, dtype=np.float64)
-    return 1.0 / times
+    return np.asarray(1.0 / np.geomspace(SHORTEST, LONGEST, TERMS), dtype=np.float64)
 
 
 @cache
 def _coefficients() -> Floats:
     """(TERMS,): the mixture of exponentials that is nearest to `power_law`."""
-    ages = np.concatenate([[0.0], np.geomspace(0.01, OLDEST_HOURS, 2_000)])
+    ages = np.asarray([0.0, *np.geomspace(0.01, OLDEST_HOURS, 2_000)])
     terms = np.exp(-ages[:, None] * _rates()) / power_law(ages)[:, None]
     mixture: Floats = np.linalg.lstsq(terms, np.ones(len(ages)), rcond=None)[0]
     return mixture

@@ -113,6 +113,6 @@ class InterestProfile:
 
 
 def rarity(having: int, users: int) -> float:
-    """Inverse document frequency, users as documents: (1 + ln((users + 1) / (having + 1))) / (1 + ln(users + 1)), in (0, 1]. It is
-    1 for a tag that nobody has; one that everybody has counts the less, the more users there are."""
+    """Inverse document frequency in (0, 1], users as documents: (1 + ln((users + 1) / (having + 1))) / (1 + ln(users + 1)). 1 for
+    a tag that nobody has; one that everybody has counts the less, the more users there are."""
     return (1 + log((users + 1) / (having + 1))) / (1 + log(users + 1))
