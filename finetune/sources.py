@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from eval.rows import Row, RowFile, Skipped, read_file
 from finetune.config import Columns, DataFile
-from finetune.tables import Record, read_table
 from hangtag.errors import InvalidData
 from hangtag.history import EVENT_WEIGHTS
+from serve.catalogue.tables import Record, read_table
 
 BLOCK = 1 << 40
 """Lines of the second of several files are counted from here, of the third from twice that."""
@@ -96,7 +96,7 @@ def _read(file: DataFile, skip_bad: bool, behaviours: dict[str, str]) -> RowFile
     return replace(found, path=file.path, skipped=(*bad, *(replace(each, file=str(file.path)) for each in found.skipped)))
 
 
-def _check_columns(file: DataFile, columns: Columns, header: list[str]) -> None:
+def _check_columns(file: DataFile, columns: Columns, header: Sequence[str]) -> None:
     named = columns.model_dump(exclude={"attributes"}, exclude_none=True)
     for key, column in [*named.items(), *(("attributes", each) for each in columns.attributes)]:
         if column not in header:

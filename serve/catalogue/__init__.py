@@ -1,0 +1,1 @@
+"""A merchant's catalogue as files: read, understood, tagged, and written back."""
