@@ -11,6 +11,7 @@ HangtagError
 │   ├── UnknownLanguage     neither the vocabulary nor the prompt speaks it
 │   └── InvalidPrompt       a template with an unknown variable, or none for the language
 ├── InvalidBundle           a bundle that is incomplete, altered, or made for another version
+├── InvalidCalibration      numbers that are no calibration: probabilities that fall, knots that do not ascend
 ├── InvalidMemory           remembered listings that can't be read, or that another process is writing
 ├── InvalidAnswer           token ids that are no answer: a bug of the decoder, never repaired
 ├── InvalidSettings         a setting that is unknown or has no meaning
@@ -67,6 +68,10 @@ class InvalidPrompt(InvalidInput):
 
 class InvalidBundle(HangtagError):
     """A bundle is incomplete, was altered after it was made, or belongs to another version."""
+
+
+class InvalidCalibration(HangtagError):
+    """Numbers that are no calibration, or a file of them that can't be read."""
 
 
 class InvalidMemory(HangtagError):
