@@ -77,32 +77,39 @@ class AnswerCodec:
 
     def read(self, ids: Sequence[int]) -> Answer:
         """The answer that `ids` spell, `eos_id` included. Raises `InvalidAnswer` for anything else; nothing is repaired."""
+        tags, position = self._tags(ids)
+        if position is None:
+            raise InvalidAnswer(f"the answer ends after {len(ids)} tokens, within its tags")
+        if len(set(tags)) != len(tags):
+            raise InvalidAnswer("a tag stands in the answer twice")
+        if ids[-1] != self.eos_id:
+            raise InvalidAnswer("the answer has no end")
+        if self.eos_id in ids[position:-1]:
+            raise InvalidAnswer("the answer goes on after its end")
+        return Answer(tags, self.tokenizer.decode(list(ids[position:-1])))
+
+    def decided(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """The tags that stand in an answer of which only the first `ids` are there. Raises `InvalidAnswer`."""
+        return self._tags(ids)[0]
+
+    def _tags(self, ids: Sequence[int]) -> tuple[tuple[int, ...], int | None]:
+        """The tags whose ends are among the ids, and where what follows their empty line begins; None before that."""
         tags: list[int] = []
-        node, position = ROOT, 0
-        while True:
-            if position >= len(ids):
-                raise InvalidAnswer(f"the answer ends after {position} tokens, within its tags")
-            token = ids[position]
-            position += 1
+        node = ROOT
+        for position, token in enumerate(ids):
             if token != self.separator_id:
                 child = self.trie.child(node, token)
                 if child is None:
-                    raise InvalidAnswer(f"token {token} at {position - 1} goes on to no tag of {self.vocabulary.name!r}")
+                    raise InvalidAnswer(f"token {token} at {position} goes on to no tag of {self.vocabulary.name!r}")
                 node = child
             elif node == ROOT:
-                break
+                return tuple(tags), position + 1
             elif self.trie.ends[node]:
                 tags.append(int(self.trie.leaf_tag[self.trie.leaf_start[node]]))
                 node = ROOT
             else:
-                raise InvalidAnswer(f"the tag that ends at token {position - 1} is only the beginning of a tag")
-        if len(set(tags)) != len(tags):
-            raise InvalidAnswer("a tag stands in the answer twice")
-        if not ids or ids[-1] != self.eos_id:
-            raise InvalidAnswer("the answer has no end")
-        if self.eos_id in ids[position:-1]:
-            raise InvalidAnswer("the answer goes on after its end")
-        return Answer(tuple(tags), self.tokenizer.decode(list(ids[position:-1])))
+                raise InvalidAnswer(f"the tag that ends at token {position} is only the beginning of a tag")
+        return tuple(tags), None
 
     def _explanation_ids(self, explanation: str) -> list[int]:
         pieces: list[str] = [""]

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
 from serve.compiling import CompiledFiles
-from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens
+from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens, pieces_of
 from serve.memory import Estimates, Memory
 from serve.tokenizer import HuggingFaceTokenizer
 
@@ -60,6 +61,15 @@ class SuggestionRequest:
     explain: bool = True
     rules: TagRules = field(default_factory=TagRules)
     hold_out: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A request on its way: what the engine is asked, and what the answer is made of besides."""
+
+    generation: GenerationRequest
+    remembered: Estimates | None
+    notices: tuple[str, ...]
 
 
 class Suggester:
@@ -96,42 +106,70 @@ class Suggester:
 
     async def suggest(self, request: SuggestionRequest) -> Suggestion:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
+        asked = await asyncio.to_thread(self._ask, request)
+        return self._answer(asked, await self.engine.generate(asked.generation))
+
+    async def stream(self, request: SuggestionRequest) -> AsyncGenerator[TagSuggestion | Suggestion, None]:
+        """The tags of an answer as they are decided, then the answer, which has them all. From an engine that gives no pieces
+        they come when the answer is there. Raises what `suggest` raises; leaving the iteration (`aclose`) stops the work."""
+        asked = await asyncio.to_thread(self._ask, request)
+        whole, given = Generation((), ()), 0
+        async with aclosing(pieces_of(self.engine, asked.generation)) as pieces:
+            async for piece in pieces:
+                whole = whole + piece
+                if asked.generation.codec.separator_id in piece.ids:
+                    decided = self._tags(asked, whole)
+                    for found in decided[given:]:
+                        yield found
+                    given = len(decided)
+        yield self._answer(asked, whole)
+
+    def _ask(self, request: SuggestionRequest) -> _Asked:
+        """What the engine is to be asked. An encoder takes its time, and so do the oddest rules of 100,000 tags."""
         language = self._language(request.listing)
         codec = self.codec(language)
-        rules, left, unwritable = await asyncio.to_thread(self._rules, request, codec)  # seconds for the oddest rules of 100,000 tags
-        found = await asyncio.to_thread(self.candidates.find, request.listing, among=left)  # an encoder takes its time
-        remembered = await asyncio.to_thread(self._remembered, request, found, left)
+        rules, left, unwritable = self._rules(request, codec)
+        found = self.candidates.find(request.listing, among=left)
+        remembered = self._remembered(request, found, left)
         profile = request.profile.within(left)
         named = remembered.likeliest(MOST_NAMED) if remembered else [candidate.tag for candidate in found]
         listing, prompt = self._prompt(request.listing, profile, codec, rules, named)
-        generation = await self.engine.generate(
-            GenerationRequest(
-                prompt=tuple(prompt),
-                codec=codec,
-                rules=rules,
-                quotable=tuple(listing.quotable()),
-                prior=self._prior(found, remembered, profile).within(left),
-                evidence=self._evidence(found, listing, language),
-            )
+        generation = GenerationRequest(
+            prompt=tuple(prompt),
+            codec=codec,
+            rules=rules,
+            quotable=tuple(listing.quotable()),
+            prior=self._prior(found, remembered, profile).within(left),
+            evidence=self._evidence(found, listing, language),
         )
-        answer = codec.read(generation.ids)
-        confidences = path_probabilities(generation, codec)
-        if remembered and not self._is_own:
-            confidences = [remembered.probability(tag) for tag in answer.tags]
         notices = [] if listing is request.listing else [self._cut_notice(request.listing, listing)]
         if unwritable:
             notices.append(self._unwritable_notice(unwritable, rules.max_tags))
+        return _Asked(generation, remembered, tuple(notices))
+
+    def _answer(self, asked: _Asked, generation: Generation) -> Suggestion:
+        codec = asked.generation.codec
+        answer = codec.read(generation.ids)
         return Suggestion(
-            tags=tuple(
-                TagSuggestion(self.vocabulary.tags[tag], codec.written[tag], confidence)
-                for tag, confidence in zip(answer.tags, confidences, strict=True)
-            ),
+            tags=self._tags(asked, generation),
             explanation=answer.explanation,
-            language=language,
+            language=codec.language,
             model=self.bundle.model,
             vocabulary_name=self.vocabulary.name,
             vocabulary_hash=self.vocabulary.hash,
-            notices=tuple(notices),
+            notices=asked.notices,
+        )
+
+    def _tags(self, asked: _Asked, generation: Generation) -> tuple[TagSuggestion, ...]:
+        """The tags that are decided so far."""
+        codec = asked.generation.codec
+        tags = codec.decided(generation.ids)
+        confidences = path_probabilities(generation, codec)
+        if asked.remembered and not self._is_own:
+            confidences = [asked.remembered.probability(tag) for tag in tags]
+        return tuple(
+            TagSuggestion(self.vocabulary.tags[tag], codec.written[tag], confidence)
+            for tag, confidence in zip(tags, confidences, strict=True)
         )
 
     def codec(self, language: str) -> AnswerCodec:
@@ -228,8 +266,8 @@ class Suggester:
     @staticmethod
     def _unwritable_notice(unwritable: int, tags: int) -> str:
         return (
-            f"{unwritable:,} of the vocabulary's tags can't be suggested: with {tags} tags in an answer their labels are too long for"
-            " the model's context"
+            f"{unwritable:,} of the vocabulary's tags can't be suggested: with {tags} tags in an answer their labels are too long"
+            " for the model's context"
         )
 
 

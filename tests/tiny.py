@@ -89,6 +89,16 @@ def build_bundle(directory: Path, *, adapter: bool = True) -> Path:
     return directory
 
 
+def adapter_like(adapter: Path, directory: Path, *, scale: float) -> Path:
+    """A copy of an adapter whose weights are `scale` times as large."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(adapter, directory)
+    weights = directory / "adapter_model.safetensors"
+    save_file({name: scale * tensor for name, tensor in load_file(weights).items()}, weights)
+    return directory
+
+
 def suggester_with(engine: Engine, directory: Path) -> Suggester:
     """A suggester of the bundle in `directory` whose model is run by `engine`."""
     bundle = Bundle.load(directory)

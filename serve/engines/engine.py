@@ -4,10 +4,11 @@ HTTP.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hangtag.answer import AnswerCodec
 from hangtag.constraint import AnswerConstraint
@@ -20,7 +21,8 @@ from hangtag.rules import AnswerRules
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationRequest:
     """One answer to generate. `quotable` are the lines that its explanation may quote, `evidence` what of them it
-    should rather quote. `adapter` is one that was loaded (`ServingEngine.load_adapter`), None the bundle's own."""
+    should rather quote. `adapter` is one that was loaded (`ServingEngine.load_adapter`), None the bundle's own.
+    What requests of another `cache_salt` left in a cache of prompts is not reused."""
 
     prompt: tuple[int, ...]
     codec: AnswerCodec
@@ -29,6 +31,7 @@ class GenerationRequest:
     prior: TagPrior = field(default_factory=TagPrior)
     evidence: Evidence = field(default_factory=Evidence)
     adapter: str | None = None
+    cache_salt: str = ""
 
     def constraint(self) -> AnswerConstraint:
         """The constraint of the answer. Raises `InvalidRules`."""
@@ -46,6 +49,12 @@ class Generation:
     logprobs: tuple[float, ...]
     unbiased: tuple[int, ...] = ()
 
+    def __add__(self, later: Generation) -> Generation:
+        """What two pieces of one answer are together; `unbiased` is known where both know it."""
+        known = len(self.unbiased) == len(self.ids) and len(later.unbiased) == len(later.ids)
+        unbiased = self.unbiased + later.unbiased if known else ()
+        return Generation(self.ids + later.ids, self.logprobs + later.logprobs, unbiased)
+
 
 class Engine(Protocol):
     """Runs one model. `generate` may be called by any number of tasks at once; cancelling a task stops its work within a
@@ -60,10 +69,11 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class ServingEngine(Engine, Protocol):
     """What a server asks of an engine besides whole answers."""
 
-    def stream(self, request: GenerationRequest) -> AsyncIterator[Generation]:
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
         """The pieces of one answer as they are decided, each with the tokens since the one before; together they are what
         `generate` gives. Leaving the iteration (`aclose`) stops the work."""
         ...
@@ -86,6 +96,16 @@ class ServingEngine(Engine, Protocol):
     async def metrics(self) -> str:
         """The metrics of the library underneath in Prometheus' text format; empty where it has none of its own."""
         ...
+
+
+async def pieces_of(engine: Engine, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
+    """The pieces of an answer as `ServingEngine.stream` gives them; from an engine without pieces, the whole as one."""
+    if not isinstance(engine, ServingEngine):
+        yield await engine.generate(request)
+        return
+    async with aclosing(engine.stream(request)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 def most_tokens(codec: AnswerCodec, rules: AnswerRules) -> int:

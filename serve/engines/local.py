@@ -8,25 +8,27 @@ import asyncio
 import queue
 import threading
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import outlines.models.transformers
 import torch
 from outlines.generator import SteerableGenerator
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from hangtag.bundle import Bundle
 from hangtag.constraint import AnswerConstraint
-from hangtag.errors import Cancelled, EngineError, HangtagError
+from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidBundle
 from hangtag.state import Phase
 from serve.decoding.outlines import ConstraintProcessor
+from serve.engines.adapters import AdapterNames
 from serve.engines.engine import Generation, GenerationRequest, most_tokens
+from serve.engines.weights import load_model
 from serve.tokenizer import HuggingFaceTokenizer
 
 GATHERING_SECONDS = 0.010
@@ -50,34 +52,52 @@ class IdModel(outlines.models.transformers.Transformers):  # type: ignore[misc]
 
 
 class _RowsDone(StoppingCriteria):  # type: ignore[misc]
-    """Stops each row by itself: the batch ends when nobody is left."""
+    """Stops each row by itself: the batch ends when nobody is left. Who listens hears every token of its row."""
 
-    def __init__(self, processor: ConstraintProcessor, rows: int) -> None:
-        self._processor, self._rows = processor, rows
+    def __init__(self, processor: ConstraintProcessor, jobs: Sequence[_Job]) -> None:
+        self._processor, self._jobs = processor, jobs
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
         self._processor.observe(input_ids[:, -1].tolist())
-        done = [self._processor.is_done(row) for row in range(self._rows)]
+        for row, job in enumerate(self._jobs):
+            if job.heard is not None:
+                job.hear(_generation(self._processor, row))
+        done = [self._processor.is_done(row) for row in range(len(self._jobs))]
         return torch.tensor(done, device=input_ids.device)
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
     request: GenerationRequest
+    heard: Callable[[Generation], object] | None = None
     future: Future[Generation] = field(default_factory=Future)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    _told: int = 0
+
+    def hear(self, so_far: Generation) -> None:
+        """Pass on what is new."""
+        if self.heard is not None and len(so_far.ids) > self._told:
+            new = slice(self._told, None)
+            self._told = len(so_far.ids)
+            with suppress(RuntimeError):  # its caller's loop is closed: nobody listens
+                self.heard(Generation(so_far.ids[new], so_far.logprobs[new], so_far.unbiased[new]))
 
 
 class LocalEngine:
-    """Batches of concurrent callers, gathered for at most GATHERING_SECONDS. Greedy: the same request, the same answer."""
+    """Batches of concurrent callers, gathered for at most GATHERING_SECONDS. Greedy: the same request, the same answer.
 
-    def __init__(self, model: PreTrainedModel, tokenizer: HuggingFaceTokenizer) -> None:
-        model.eval()
-        # the model's own may change scores (repetition_penalty and others), and probabilities would be something else
-        model.generation_config = GenerationConfig(
-            max_length=None, eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.transformers.pad_token_id
-        )
-        self._outlines = IdModel(model, tokenizer.transformers)
+    Each adapter is a model of its own in memory, made by `load` from the adapter's directory; without `load` there are none."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: HuggingFaceTokenizer,
+        load: Callable[[Path], PreTrainedModel] | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._load = load
+        self._models: dict[str | None, IdModel] = {None: self._runnable(model)}
+        self._adapters = AdapterNames()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
@@ -89,42 +109,75 @@ class LocalEngine:
     @classmethod
     def load(cls, bundle: Bundle, tokenizer: HuggingFaceTokenizer, *, device: str | None = None) -> LocalEngine:
         """The engine for a bundle's base and adapter, on a GPU where there is one. Raises `EngineError`."""
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        source = str(bundle.base) if bundle.base is not None else bundle.hub
-        try:
-            model, info = AutoModelForCausalLM.from_pretrained(
-                source,
-                revision=bundle.revision,
-                dtype=dtype,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-            if missing := info["missing_keys"]:
-                raise EngineError(f"{bundle.directory}: the base has no weights for {min(missing)}; it would answer at random")
-            if bundle.adapter is not None:
-                from peft import PeftModel
-
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("error", "Found missing adapter keys")
-                    model = PeftModel.from_pretrained(model, str(bundle.adapter)).merge_and_unload()
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UserWarning) as error:
-            raise EngineError(f"{bundle.directory}: the model can't be loaded: {error}") from error
-        return cls(model.to(device), tokenizer)
+        load = partial(load_model, bundle, device=device)
+        return cls(load(bundle.adapter), tokenizer, load)
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """See `Engine`."""
         job = _Job(request)
+        with self._adapters.using(request.adapter):
+            self._put(job)
+            try:
+                return await asyncio.wrap_future(job.future)
+            except asyncio.CancelledError:
+                job.cancelled.set()
+                raise
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
+        """See `ServingEngine`."""
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[Generation | None] = asyncio.Queue()
+        job = _Job(request, lambda piece: loop.call_soon_threadsafe(pieces.put_nowait, piece))
+        with self._adapters.using(request.adapter):
+            self._put(job)
+            answer = asyncio.wrap_future(job.future)
+            answer.add_done_callback(lambda _: pieces.put_nowait(None))
+            try:
+                while (piece := await pieces.get()) is not None:
+                    yield piece
+                await answer
+            finally:
+                job.cancelled.set()
+                answer.cancel()
+
+    async def load_adapter(self, name: str, directory: Path) -> None:
+        """See `ServingEngine`."""
+        if self._load is None:
+            raise EngineError("this engine was made of a model alone; it can't load adapters")
+        with self._adapters.adding(name, directory):
+            try:
+                model = await asyncio.to_thread(self._load, directory)
+            except EngineError as error:
+                raise InvalidBundle(str(error)) from error
+            self._models[name] = self._runnable(model)
+
+    async def unload_adapter(self, name: str) -> None:
+        """See `ServingEngine`."""
+        await self._adapters.remove(name).idle()
+        del self._models[name]
+
+    def troubles(self) -> tuple[str, ...]:
+        """See `ServingEngine`."""
+        return ("the engine is closed",) if self._closed else ()
+
+    async def metrics(self) -> str:
+        """See `ServingEngine`."""
+        return ""
+
+    def _runnable(self, model: PreTrainedModel) -> IdModel:
+        tokenizer = self._tokenizer.transformers
+        model.eval()
+        # the model's own may change scores (repetition_penalty and others), and probabilities would be something else
+        model.generation_config = GenerationConfig(
+            max_length=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+        )
+        return IdModel(model, tokenizer)
+
+    def _put(self, job: _Job) -> None:
         with self._closing:  # nothing is put behind the end of the queue, where nobody would answer it
             if self._closed:
                 raise EngineError("the engine is closed")
             self._jobs.put(job)
-        try:
-            return await asyncio.wrap_future(job.future)
-        except asyncio.CancelledError:
-            job.cancelled.set()
-            raise
 
     async def close(self) -> None:
         """See `Engine`."""
@@ -136,7 +189,8 @@ class LocalEngine:
     def _work(self) -> None:
         while (first := self._jobs.get()) is not None:
             jobs, open_ = self._gather(first)
-            self._run(jobs)
+            for adapter in dict.fromkeys(job.request.adapter for job in jobs):
+                self._run([job for job in jobs if job.request.adapter == adapter])
             if not open_:
                 break
         while not self._jobs.empty():
@@ -182,19 +236,20 @@ class LocalEngine:
         processor = ConstraintProcessor(
             [constraint for _, constraint in running], lambda row: self._closed or jobs[row].cancelled.is_set()
         )
-        generator = SteerableGenerator.from_processor(self._outlines, processor)
+        generator = SteerableGenerator.from_processor(self._models[jobs[0].request.adapter], processor)
         with torch.inference_mode():
             generator.batch(
                 [job.request.prompt for job in jobs],
                 max_new_tokens=max(most_tokens(job.request.codec, job.request.rules) for job in jobs),
                 do_sample=False,
-                stopping_criteria=StoppingCriteriaList([_RowsDone(processor, len(jobs))]),
+                stopping_criteria=StoppingCriteriaList([_RowsDone(processor, jobs)]),
             )
-        answers = zip(processor.states, processor.ids, processor.logprobs, processor.unbiased, strict=True)
-        return [
-            Generation(tuple(ids), tuple(logprobs), tuple(unbiased)) if state.phase is Phase.DONE else None
-            for state, ids, logprobs, unbiased in answers
-        ]
+        return [_generation(processor, row) if state.phase is Phase.DONE else None for row, state in enumerate(processor.states)]
+
+
+def _generation(processor: ConstraintProcessor, row: int) -> Generation:
+    """What is there of a row."""
+    return Generation(tuple(processor.ids[row]), tuple(processor.logprobs[row]), tuple(processor.unbiased[row]))
 
 
 def _finish(job: _Job, generation: Generation | None) -> None:

@@ -95,3 +95,13 @@ def test_a_codec_refuses_what_was_compiled_for_another(field, value, message):
     assert AnswerCodec(CODEC.tokenizer, VOCABULARY, "en", CODEC.grammar, CODEC.compiled).trie is CODEC.trie
     with pytest.raises(InvalidVocabulary, match=message):
         AnswerCodec(CODEC.tokenizer, VOCABULARY, "en", CODEC.grammar, replace(CODEC.compiled, **{field: value}))
+
+
+def test_what_is_decided_grows_with_the_answer():
+    ids = CODEC.write(Answer((1, 0), "why"))
+    first = len(CODEC.trie.ids(1)) + 1
+    second = first + len(CODEC.trie.ids(0)) + 1
+    ends = (0, first - 1, first, second - 1, second, len(ids))
+    assert [CODEC.decided(ids[:end]) for end in ends] == [(), (), (1,), (1,), (1, 0), (1, 0)]
+    with pytest.raises(InvalidAnswer, match="only the beginning"):
+        CODEC.decided([*CODEC.trie.ids(2)[:2], CODEC.separator_id])

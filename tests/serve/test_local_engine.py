@@ -8,14 +8,15 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from hangtag.bundle import Bundle
-from hangtag.errors import EngineError
+from hangtag.errors import EngineError, InvalidBundle, InvalidInput
 from hangtag.influence import prior_influence
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
-from serve.engines.engine import Generation, GenerationRequest
+from serve.engines.engine import Generation, GenerationRequest, ServingEngine
 from serve.engines.local import LocalEngine
 from serve.suggester import Suggester
 from serve.tokenizer import HuggingFaceTokenizer
+from tests.tiny import adapter_like, suggester_with
 
 
 def request_of(suggester: Suggester, prompt: str, *, prior: TagPrior | None = None, **rules: int | bool) -> GenerationRequest:
@@ -140,8 +141,6 @@ def test_closing_ends_what_is_running_and_what_comes_later(tiny_bundle: Path) ->
     assert bundle.base is not None
     tokenizer = HuggingFaceTokenizer.load(bundle.base)
     engine = LocalEngine.load(bundle, tokenizer)
-    from tests.tiny import suggester_with
-
     suggester = suggester_with(engine, tiny_bundle)
     long = request_of(suggester, "Linen shirt", min_tags=8, max_tags=8, max_explanation_tokens=256)
 
@@ -157,3 +156,75 @@ def test_closing_ends_what_is_running_and_what_comes_later(tiny_bundle: Path) ->
         return time.monotonic() - started
 
     assert asyncio.run(close()) < 2
+
+
+def test_pieces_come_token_by_token_and_together_are_the_answer(suggester: Suggester) -> None:
+    request = request_of(suggester, "Linen shirt", min_tags=2)
+
+    async def pieces() -> list[Generation]:
+        return [piece async for piece in suggester.engine.stream(request)]  # type: ignore[attr-defined]
+
+    streamed = asyncio.run(pieces())
+    assert all(len(piece.ids) == len(piece.logprobs) == len(piece.unbiased) == 1 for piece in streamed)
+    assert len(streamed) > 4
+    assert sum(streamed, Generation((), ())) == asyncio.run(suggester.engine.generate(request))
+
+
+def test_a_caller_that_leaves_the_pieces_stops_the_work(suggester: Suggester) -> None:
+    engine = suggester.engine
+    assert isinstance(engine, LocalEngine)
+    request = request_of(suggester, "Linen shirt", min_tags=8, max_tags=8, max_explanation_tokens=256)
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    async def leave() -> None:
+        pieces = engine.stream(request)
+        await anext(pieces)
+        await pieces.aclose()
+        await engine.generate(request_of(suggester, "Linen", max_tags=1, explain=False))
+
+    whole = len(asyncio.run(engine.generate(request)).ids)
+    counting = engine._models[None].model.register_forward_pre_hook(count)
+    asyncio.run(leave())
+    counting.remove()
+    assert steps < whole
+
+
+def test_adapters_are_loaded_named_and_unloaded_beside_requests(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Bundle.load(tiny_bundle)
+    assert bundle.base is not None
+    assert bundle.adapter is not None
+    other = adapter_like(bundle.adapter, tmp_path / "other", scale=40.0)
+    tokenizer = HuggingFaceTokenizer.load(bundle.base)
+    engine = LocalEngine.load(bundle, tokenizer)
+    assert isinstance(engine, ServingEngine)
+    plain = request_of(suggester_with(engine, tiny_bundle), "Linen shirt", min_tags=3)
+
+    async def run() -> None:
+        before = await engine.generate(plain)
+        with pytest.raises(InvalidInput, match="no adapter 'other'"):
+            await engine.generate(replace(plain, adapter="other"))
+        await engine.load_adapter("own", bundle.adapter)
+        await engine.load_adapter("other", other)
+        own, changed, plain_again = await asyncio.gather(
+            *(engine.generate(replace(plain, adapter=name)) for name in ("own", "other", None))
+        )
+        assert own.ids == plain_again.ids == before.ids
+        assert changed.logprobs != before.logprobs
+        running = asyncio.create_task(engine.generate(replace(plain, adapter="other")))
+        await asyncio.sleep(0)
+        await engine.unload_adapter("other")
+        assert running.done()
+        assert (await running).ids == changed.ids
+        for again in (engine.load_adapter("other", other), engine.unload_adapter("other")):
+            with pytest.raises(InvalidInput):
+                await again
+        with pytest.raises(InvalidBundle, match="can't be loaded"):
+            await engine.load_adapter("broken", tmp_path)
+        await engine.close()
+        assert engine.troubles()
+
+    asyncio.run(run())

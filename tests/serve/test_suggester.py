@@ -17,7 +17,7 @@ from hangtag.history import Event, InterestProfile
 from hangtag.listing import Listing
 from hangtag.suggestion import Suggestion
 from serve.assemble import assemble
-from serve.engines.engine import Generation
+from serve.engines.engine import Generation, GenerationRequest
 from serve.suggester import Suggester, SuggestionRequest, cut_listing, path_probabilities
 from tests.fakes import codec_of, vocabulary_of
 from tests.tiny import CHINESE, FailingEngine, suggester_with
@@ -255,3 +255,29 @@ def altered(bundle: Path, directory: Path, file: str, content: bytes) -> Path:
     paths = {name: component["path"] for name, component in manifest.pop("components").items()}
     write_manifest(directory, manifest, paths)
     return directory
+
+
+def test_tags_are_streamed_as_they_are_decided_and_then_the_answer(suggester: Suggester) -> None:
+    async def streamed(by: Suggester) -> list[object]:
+        return [found async for found in by.stream(SuggestionRequest(Listing(title="Linen shirt for hot days"), min_tags=3))]
+
+    *tags, answer = asyncio.run(streamed(suggester))
+    assert answer == ask(suggester, Listing(title="Linen shirt for hot days"), min_tags=3)
+    assert tuple(tags) == answer.tags
+    assert len(tags) >= 3
+
+
+def test_an_engine_without_pieces_streams_when_the_answer_is_there(suggester: Suggester, tiny_bundle: Path) -> None:
+    class Whole:
+        async def generate(self, request: GenerationRequest) -> Generation:
+            return await suggester.engine.generate(request)
+
+        async def close(self) -> None:
+            pass
+
+    async def streamed() -> list[object]:
+        return [found async for found in suggester_with(Whole(), tiny_bundle).stream(SuggestionRequest(Listing(title="Linen")))]
+
+    *tags, answer = asyncio.run(streamed())
+    assert answer == ask(suggester, Listing(title="Linen"))
+    assert tuple(tags) == answer.tags
