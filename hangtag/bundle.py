@@ -1,5 +1,5 @@
-"""`Bundle`: a directory that is deployed as one: base model, adapter, prompt and vocabulary, tied together by hashes in
-`manifest.json`. It knows files and hashes; it loads no weights and runs nothing.
+"""`Bundle`: a directory that is deployed as one: base model, adapter, prompt, vocabulary and calibration, tied together by hashes
+in `manifest.json`. It knows files and hashes; it loads no weights and runs nothing.
 
 A bundle comes from outside and is untrusted until its hashes match: only names in FILE_ENDINGS are accepted (weights are
 safetensors, never pickles), and no path leaves the directory. The base may be a hub id with a commit's hash instead of files.
@@ -12,18 +12,20 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hangtag.errors import InvalidBundle
+from hangtag.calibration import Calibrations, read_calibrations, write_calibrations
+from hangtag.errors import InvalidBundle, InvalidCalibration
 from hangtag.formats import read_vocabulary
 from hangtag.vocabulary import TagVocabulary
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-COMPONENTS = ("base", "adapter", "prompt", "vocabulary")
+CALIBRATION = "calibration.json"
+COMPONENTS = ("base", "adapter", "prompt", "vocabulary", "calibration")
 FILE_ENDINGS = frozenset({".safetensors", ".json", ".jinja", ".j2", ".csv", ".tsv", ".jsonl", ".txt", ".md"})
 _FIELDS = {"format", "name", "version", "languages", "context", "weights", "components"}
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -49,7 +51,8 @@ class Weights:
 @dataclass(frozen=True)
 class Bundle:
     """A checked bundle; its paths are absolute. `adapter` is None where the base is used as it is; `hub` and `revision` are set
-    where the base is not among the files. `hash` is the manifest's: equal hashes, equal bundles."""
+    where the base is not among the files. `hash` is the manifest's: equal hashes, equal bundles. Without calibrations confidences
+    are what the decoder says."""
 
     directory: Path
     name: str
@@ -64,6 +67,7 @@ class Bundle:
     base: Path | None
     hub: str | None = None
     revision: str | None = None
+    calibrations: Calibrations = field(default_factory=Calibrations)
 
     @property
     def model(self) -> str:
@@ -107,9 +111,12 @@ class Bundle:
                 base=paths.get("base"),
                 hub=base.get("hub"),
                 revision=base.get("revision"),
+                calibrations=read_calibrations(paths["calibration"]) if "calibration" in paths else Calibrations(),
             )
         except KeyError as error:
             raise InvalidBundle(f"{place}: {error} is missing") from error
+        except InvalidCalibration as error:
+            raise InvalidBundle(f"{directory}: the calibration can't be used: {error}") from error
         except (TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
             raise InvalidBundle(f"{place}: {type(error).__name__}: {error}") from error
 
@@ -117,8 +124,20 @@ class Bundle:
 def write_manifest(directory: Path, fields: Mapping[str, Any], paths: Mapping[str, str]) -> None:
     """Hash the components (name -> path within the directory) and write the manifest; `fields` are all others of `Bundle`."""
     components = {name: {"path": path, "sha256": hash_path(directory / path)} for name, path in paths.items()}
-    manifest = {"format": FORMAT, **fields, "components": components}
-    (directory / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _replace_manifest(directory, {"format": FORMAT, **fields, "components": components})
+
+
+def write_calibration(directory: Path, calibrations: Calibrations) -> Bundle:
+    """Give the bundle in `directory` other calibrations and return it as it is then. Whenever this is cut off there is a whole
+    bundle: the old one, the new one, or one that is not calibrated. Raises `InvalidBundle`."""
+    Bundle.load(directory)
+    manifest = json.loads(_read(directory / MANIFEST))
+    manifest["components"].pop("calibration", None)
+    _replace_manifest(directory, manifest)
+    write_calibrations(calibrations, directory / CALIBRATION)
+    manifest["components"]["calibration"] = {"path": CALIBRATION, "sha256": hash_path(directory / CALIBRATION)}
+    _replace_manifest(directory, manifest)
+    return Bundle.load(directory)
 
 
 def hash_path(path: Path) -> str:
@@ -135,6 +154,12 @@ def hash_path(path: Path) -> str:
         raise InvalidBundle(f"{path}: a bundle has no {path.suffix or path.name!r} files; weights are .safetensors")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace_manifest(directory: Path, manifest: Mapping[str, Any]) -> None:
+    part = directory / f".{MANIFEST}.part"
+    part.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(directory / MANIFEST)
 
 
 def _read(path: Path) -> bytes:

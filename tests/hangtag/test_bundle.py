@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from hangtag.bundle import MANIFEST, Bundle, hash_path, write_manifest
+from hangtag.bundle import CALIBRATION, MANIFEST, Bundle, hash_path, write_calibration, write_manifest
+from hangtag.calibration import ANY, WORDS, Calibration, Calibrations
 from hangtag.errors import InvalidBundle
 
 FIELDS = {
@@ -14,6 +15,7 @@ FIELDS = {
     "weights": {"own_candidates": 1.0, "own_stated": 1.0, "other_candidates": 2, "interests": 0.5, "evidence": 4.0},
 }
 PATHS = {"base": "base", "adapter": "adapter", "prompt": "prompt.j2", "vocabulary": "tags.csv"}
+CALIBRATIONS = Calibrations({(ANY, WORDS): Calibration(1.0, (0.0,), 0.0, (-1.0, 0.0), (0.2, 0.8))})
 HUB = {"hub": "some-one/a.model", "revision": "0123456789abcdef" * 2 + "01234567"}
 
 
@@ -188,3 +190,38 @@ def test_a_base_that_may_change_or_is_somewhere_else_is_refused(directory: Path,
     change_component(directory, "base", base)
     message = refused(directory)
     assert "commit" in message or "'revision' is missing" in message or "unknown field 'trust_remote_code'" in message
+
+
+def test_a_calibration_is_tied_to_the_bundle(directory: Path) -> None:
+    before = Bundle.load(directory)
+    assert before.calibrations == Calibrations()
+    after = write_calibration(directory, CALIBRATIONS)
+    assert after == Bundle.load(directory)
+    assert after.calibrations == CALIBRATIONS
+    assert after.hash != before.hash
+    with (directory / CALIBRATION).open("ab") as opened:
+        opened.write(b" ")
+    assert "the calibration 'calibration.json' was altered" in refused(directory)
+
+
+def test_a_calibration_that_is_none_is_refused_though_its_hash_matches(directory: Path) -> None:
+    (directory / CALIBRATION).write_text('{"format": 1, "curves": [{}]}', encoding="utf-8")
+    change_component(directory, "calibration", {"path": CALIBRATION, "sha256": hash_path(directory / CALIBRATION)})
+    assert "the calibration can't be used" in refused(directory)
+
+
+def test_calibrating_that_is_cut_off_leaves_a_whole_bundle(directory: Path) -> None:
+    write_calibration(directory, CALIBRATIONS)
+    (directory / CALIBRATION).unlink()
+    (directory / CALIBRATION).mkdir()  # nothing can be written there
+    change_component(directory, "calibration", None)
+    with pytest.raises(OSError, match=CALIBRATION):
+        write_calibration(directory, CALIBRATIONS)
+    assert Bundle.load(directory).calibrations == Calibrations()
+
+
+def test_a_broken_bundle_is_not_calibrated(directory: Path) -> None:
+    (directory / "prompt.j2").unlink()
+    with pytest.raises(InvalidBundle, match="not in the bundle"):
+        write_calibration(directory, CALIBRATIONS)
+    assert not (directory / CALIBRATION).exists()
