@@ -24,7 +24,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcRequestState
 from hangtag.errors import HangtagError, InvalidInput, InvalidSettings
 from serve.decoding.requests import DecodingRequest, is_ours, read
 from serve.decoding.vllm_rows import FirstRunnerRows, SecondRunnerRows
-from serve.decoding.vllm_vocabularies import DIRECTORY_VARIABLE, ServedVocabularies, served_vocabularies
+from serve.decoding.vllm_vocabularies import DIRECTORY_OPTION, DIRECTORY_VARIABLE, ServedVocabularies, served_vocabularies
 
 NAME = "serve.decoding.vllm:HangtagLogitsProcessor"
 
@@ -187,5 +187,6 @@ class ConfigurationGuard(StatLoggerBase):  # type: ignore[misc]
 
 
 def _vocabularies(vllm_config: Any) -> ServedVocabularies | None:
-    model = vllm_config.model_config
-    return served_vocabularies(model.tokenizer or model.model, model.tokenizer_revision)
+    model, others = vllm_config.model_config, vllm_config.additional_config
+    directory = str(others.get(DIRECTORY_OPTION, "")) if isinstance(others, dict) else ""
+    return served_vocabularies(model.tokenizer or model.model, model.tokenizer_revision, directory)

@@ -23,6 +23,8 @@ from serve.decoding.requests import DecodingRequest, read
 from serve.tokenizer import HuggingFaceTokenizer
 
 DIRECTORY_VARIABLE = "HANGTAG_VOCABULARY_DIR"
+DIRECTORY_OPTION = "hangtag_vocabulary_dir"
+"""In vLLM's `additional_config`, before the variable: of an engine that hangtag starts."""
 REMEMBERED_VOCABULARIES = 16
 
 
@@ -68,13 +70,13 @@ class ServedVocabularies:
         return None if request is None else self.constraint(request)
 
 
-def served_vocabularies(tokenizer: str, revision: str | None = None) -> ServedVocabularies | None:
-    """The vocabularies of the directory named by HANGTAG_VOCABULARY_DIR, None where the variable is not set. `tokenizer` is a
-    directory or the name of one that has been downloaded. The same in all of a process.
+def served_vocabularies(tokenizer: str, revision: str | None = None, directory: str = "") -> ServedVocabularies | None:
+    """The vocabularies of `directory`, or the one named by HANGTAG_VOCABULARY_DIR; None where neither says anything.
+    `tokenizer` is a directory or the name of one that has been downloaded. The same in all of a process.
 
     Raises `InvalidSettings` where the directory is none, `EngineError` for a tokenizer that can't be used.
     """
-    directory = os.environ.get(DIRECTORY_VARIABLE, "").strip()
+    directory = directory or os.environ.get(DIRECTORY_VARIABLE, "").strip()
     if not directory:
         return None
     if not Path(directory).is_dir():

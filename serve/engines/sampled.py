@@ -1,0 +1,103 @@
+"""What vLLM says of the tokens that it sampled, read as a `Generation`: the same for an engine in this process and for servers.
+It holds the tags of every answer to the rules once more; it knows no vLLM and no HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hangtag.answer import AnswerCodec
+from hangtag.constraint import Allowed, AnswerConstraint
+from hangtag.errors import InvalidAnswer
+from hangtag.quotes import QuotableText
+from hangtag.state import InTags
+from serve.decoding.requests import DecodingRequest, Value, write
+from serve.engines.engine import Generation, GenerationRequest
+
+COMPARED = 8
+"""Tokens of which vLLM is asked for the log-probability where a prior may have changed which one won."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Some tokens in a row: the log-probability of each after the mask and the biases, and those of the likeliest tokens there,
+    which may lack the sampled one."""
+
+    ids: Sequence[int]
+    logprobs: Sequence[float]
+    likeliest: Sequence[Mapping[int, float]]
+
+
+def extra_args(request: GenerationRequest) -> dict[str, Value]:
+    """What a request carries to vLLM. Where nothing is explained nothing is quoted, and the listing stays at home."""
+    explain = request.rules.explain
+    return write(
+        DecodingRequest(
+            vocabulary=request.codec.compiled.hash,
+            rules=request.rules,
+            listing=request.quotable if explain else (),
+            prior=request.prior,
+            **({"evidence": request.evidence} if explain else {}),
+        )
+    )
+
+
+def compared(request: GenerationRequest) -> int:
+    """How many of the likeliest tokens to ask for at each step."""
+    return COMPARED if any(request.prior.weights.values()) else 0
+
+
+class AnswerReader:
+    """Reads one answer as it comes. Raises `InvalidRules` for a request that can't be kept."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self._codec: AnswerCodec = request.codec
+        # the listing is not needed for tags, and reading it costs more than all of their steps
+        self._constraint = AnswerConstraint(
+            request.codec.compiled, request.rules, QuotableText((), request.codec.grammar), request.prior
+        )
+        self._state = self._constraint.start()
+        self._biased = compared(request) > 0
+        self._ids: list[int] = []
+        self._is_known = True
+
+    def take(self, sampled: Sampled) -> Generation:
+        """The next tokens. Raises `InvalidAnswer` for one that can't follow."""
+        unbiased: list[int] = []
+        for token, logprob, likeliest in zip(sampled.ids, sampled.logprobs, sampled.likeliest, strict=True):
+            winner: int | None = token
+            if isinstance(self._state, InTags):
+                allowed = self._constraint.allowed(self._state)
+                if token not in allowed.tokens:
+                    raise InvalidAnswer(f"token {token} at {len(self._ids)} was not allowed; the engine does not keep the rules")
+                if self._biased:
+                    winner = without_bias(allowed, token, {**likeliest, token: logprob})
+                self._state = self._constraint.advance(self._state, token)
+            self._ids.append(token)
+            self._is_known &= winner is not None
+            unbiased.append(token if winner is None else winner)
+        return Generation(tuple(sampled.ids), tuple(sampled.logprobs), tuple(unbiased) if self._is_known else ())
+
+    def finish(self) -> None:
+        """Raises `InvalidAnswer` where what was taken is no whole answer."""
+        if isinstance(self._state, InTags):
+            raise InvalidAnswer("the answer has no end")
+        self._codec.read(self._ids)
+
+
+def without_bias(allowed: Allowed, chosen: int, logprobs: Mapping[int, float]) -> int | None:
+    """The token that would have won without the biases; `chosen` where it is among the best. None where the tokens that
+    `logprobs` (after the biases) does not have might have won: they are at most as likely as the least of those."""
+    if not np.ptp(allowed.bias) > 0:
+        return chosen
+    bias = dict(zip(allowed.tokens.tolist(), allowed.bias.tolist(), strict=True))
+    plain = {token: logprob - bias[token] for token, logprob in logprobs.items() if token in bias}
+    best = max(plain, key=plain.__getitem__)
+    if len(plain) < len(bias):
+        others = min(bias[token] for token in bias if token not in plain)
+        if min(logprobs[token] for token in plain) - others > plain[best]:
+            return None
+    return chosen if plain[chosen] >= plain[best] else best

@@ -1,0 +1,331 @@
+"""vLLM in this process: `AsyncLLM`, with hangtag's logits processor, prefix caching and a LoRA adapter per request. It knows no
+listing and no HTTP, and imports vLLM only when an engine is loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hangtag.bundle import Bundle
+from hangtag.compiled import CompiledVocabulary
+from hangtag.errors import EngineError, HangtagError, InvalidBundle, InvalidInput, InvalidSettings
+from hangtag.explanation import ExplanationGrammar
+from serve.engines.adapters import MOST_ADAPTERS, Adapter, AdapterNames
+from serve.engines.canary import canary_codec, prove
+from serve.engines.engine import Generation, GenerationRequest, most_tokens
+from serve.engines.home import HomeLoop
+from serve.engines.sampled import COMPARED, AnswerReader, Sampled, compared, extra_args
+from serve.tokenizer import HuggingFaceTokenizer
+
+logger = logging.getLogger("hangtag.engines.vllm")
+
+SECONDS_OF_CANARY = 120.0
+SECONDS_TO_STOP = 10.0
+ADAPTERS_A_STEP = 4
+"""Adapters whose requests can be in one step; requests for more wait their turn."""
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+DEFAULT_RANK = 16
+OURS = frozenset(
+    {"additional_config", "enable_lora", "enable_prefix_caching", "logits_processors", "logprobs_mode", "max_logprobs", "model"}
+    | {"revision", "skip_tokenizer_init", "speculative_config", "tokenizer", "trust_remote_code"}
+)
+"""Arguments of vLLM that decide whether answers are what they should be."""
+
+
+class VllmEngine:
+    """Greedy. Whatever library errors there are come out as `EngineError`."""
+
+    def __init__(self, llm: Any, home: HomeLoop, vocabularies: Path, context: int) -> None:
+        """`llm` is an `AsyncLLM` that was made in `home`; `vocabularies` the directory it was told of."""
+        self._llm, self._home, self._context = llm, home, context
+        self._vocabularies, self._written, self._writing = vocabularies, set[str](), asyncio.Lock()
+        self._adapters = AdapterNames()
+        self._own: Adapter | None = None
+        self._numbers = itertools.count()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def load(
+        cls,
+        bundle: Bundle,
+        tokenizer: HuggingFaceTokenizer,
+        *,
+        vocabulary_dir: Path | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> VllmEngine:
+        """The engine for a bundle's base and adapter. Compiled vocabularies are found in `vocabulary_dir`, and written there
+        where they are missing; None is a directory that goes with the engine. `options` are further arguments of vLLM's
+        `AsyncEngineArgs`. Raises `EngineError`, `InvalidSettings`, `InvalidBundle`."""
+        if refused := sorted(OURS & set(options or ())):
+            raise InvalidSettings(
+                f"vLLM's {refused[0]} is for hangtag to set; leave it out of the options", field="engine_options"
+            )
+        temporary = None if vocabulary_dir is not None else tempfile.TemporaryDirectory(prefix="hangtag-vocabularies-")
+        directory = vocabulary_dir or Path(str(temporary.name if temporary else ""))
+        arguments = {**_arguments(bundle, directory), **(options or {})}
+        home = HomeLoop("hangtag-vllm")
+        try:
+            llm = home.wait(_start(arguments))
+            engine = cls(llm, home, directory, min(bundle.context, int(llm.model_config.max_model_len)))
+            engine._temporary = temporary
+        except BaseException:
+            home.close()
+            raise
+        try:
+            home.wait(engine._begin(bundle, tokenizer))
+        except BaseException:
+            home.wait(engine._stop())
+            home.close()
+            raise
+        return engine
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """See `Engine`."""
+        self._refuse_closed()
+        return await self._home.run(self._generate(request))
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
+        """See `ServingEngine`."""
+        self._refuse_closed()
+        return self._home.iterate(lambda: self._stream(request))
+
+    async def load_adapter(self, name: str, directory: Path) -> None:
+        """See `ServingEngine`."""
+        self._refuse_closed()
+        await self._home.run(self._load_adapter(name, directory))
+
+    async def unload_adapter(self, name: str) -> None:
+        """See `ServingEngine`."""
+        self._refuse_closed()
+        await self._home.run(self._unload_adapter(name))
+
+    def troubles(self) -> tuple[str, ...]:
+        """See `ServingEngine`."""
+        return ("vLLM has ended; its log says why. Restart the server",) if self._llm.errored else ()
+
+    async def metrics(self) -> str:
+        """See `ServingEngine`: nothing, since vLLM's are in this process' registry of `prometheus_client` already."""
+        return ""
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        if not self._closed:
+            self._closed = True
+            await self._home.run(self._stop())
+            await asyncio.to_thread(self._home.close)
+
+    async def _begin(self, bundle: Bundle, tokenizer: HuggingFaceTokenizer) -> None:
+        """The bundle's adapter, and the canary with it."""
+        codec = canary_codec(tokenizer, ExplanationGrammar(tokenizer))
+        if bundle.adapter is not None:
+            name = f"{bundle.model}:{bundle.hash[:12]}"
+            await self._load_adapter(name, bundle.adapter)
+            (self._own,) = self._adapters
+        try:
+            async with asyncio.timeout(SECONDS_OF_CANARY):
+                await prove(self._ask, codec)
+        except TimeoutError as error:
+            raise EngineError(f"vLLM gave no answer in {SECONDS_OF_CANARY:g} seconds") from error
+        except EngineError as error:
+            raise EngineError(f"vLLM is not used: {error}") from error
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise EngineError("the engine is closed")
+
+    async def _stop(self) -> None:
+        for task in self._running:  # vLLM would leave them waiting
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if (listening := self._llm.output_handler) is not None:  # it would take the end for a failure
+            listening.cancel()
+        await asyncio.to_thread(self._llm.shutdown, SECONDS_TO_STOP)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    async def _ask(self, request: GenerationRequest, likeliest: int) -> Sampled:
+        async with self._outputs(request, likeliest, whole=True) as outputs:
+            sampled = [_sampled(output) async for output in outputs]
+        return sampled[-1]
+
+    async def _generate(self, request: GenerationRequest) -> Generation:
+        reader = AnswerReader(request)
+        generation = reader.take(await self._ask(request, compared(request)))
+        reader.finish()
+        return generation
+
+    async def _stream(self, request: GenerationRequest) -> AsyncIterator[Generation]:
+        reader = AnswerReader(request)
+        async with self._outputs(request, compared(request), whole=False) as outputs:
+            async for output in outputs:
+                if output.token_ids:
+                    yield reader.take(_sampled(output))
+        reader.finish()
+
+    @asynccontextmanager
+    async def _outputs(self, request: GenerationRequest, likeliest: int, *, whole: bool) -> AsyncIterator[AsyncIterator[Any]]:
+        """vLLM's outputs of one request, as one or as pieces; leaving early aborts it. All errors are ours."""
+        from vllm import SamplingParams
+        from vllm.inputs import tokens_input
+        from vllm.sampling_params import RequestOutputKind
+
+        most = most_tokens(request.codec, request.rules)
+        if len(request.prompt) + most > self._context:
+            raise InvalidInput(
+                f"the prompt has {len(request.prompt)} tokens and its answer up to {most}, more than the engine's context of"
+                f" {self._context}; ask for fewer tags, or send a shorter listing"
+            )
+        await self._write(request.codec.compiled)
+        parameters = SamplingParams(
+            temperature=0.0,
+            max_tokens=most,
+            logprobs=likeliest,
+            flat_logprobs=True,
+            detokenize=False,
+            extra_args=dict(extra_args(request)),
+            output_kind=RequestOutputKind.FINAL_ONLY if whole else RequestOutputKind.DELTA,
+        )
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        with self._adapters.using(request.adapter) as adapter:
+            outputs = self._llm.generate(
+                tokens_input(list(request.prompt)),
+                parameters,
+                f"hangtag-{next(self._numbers)}",
+                lora_request=_lora(adapter or self._own),
+            )
+            try:
+                yield (_finished(output.outputs[0]) async for output in outputs)
+            except HangtagError:
+                raise
+            except asyncio.CancelledError:
+                self._refuse_closed()
+                raise
+            except Exception as error:
+                raise self._translated(error) from error
+            finally:
+                self._running.discard(task)
+                await outputs.aclose()
+
+    def _translated(self, error: Exception) -> EngineError:
+        if self._llm.errored:
+            return EngineError(self.troubles()[0])
+        return EngineError(f"vLLM can't answer: {type(error).__name__}: {error.__cause__ or error}")
+
+    async def _write(self, compiled: CompiledVocabulary) -> None:
+        """See to it that the workers find a vocabulary."""
+        if compiled.hash in self._written:
+            return
+        async with self._writing:
+            if not (self._vocabularies / f"{compiled.hash}.npz").exists():
+                try:
+                    await asyncio.to_thread(compiled.save, self._vocabularies)
+                except OSError as error:
+                    raise EngineError(f"{self._vocabularies}: a vocabulary can't be written: {error.strerror}") from error
+            self._written.add(compiled.hash)
+
+    async def _load_adapter(self, name: str, directory: Path) -> None:
+        with self._adapters.adding(name, directory) as adapter:
+            try:
+                await self._llm.add_lora(_lora(adapter))
+            except Exception as error:
+                if self._llm.errored:
+                    raise self._translated(error) from error
+                raise InvalidBundle(f"{directory}: the adapter does not fit the engine's base: {error}") from error
+
+    async def _unload_adapter(self, name: str) -> None:
+        adapter = self._adapters.remove(name)
+        await adapter.idle()
+        try:
+            await self._llm.remove_lora(adapter.number)
+        except Exception as error:
+            raise self._translated(error) from error
+
+
+async def _start(arguments: dict[str, Any]) -> Any:
+    try:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+    except ImportError as error:
+        raise InvalidSettings(
+            f"the engine vllm needs vLLM ({error}); install it (pip install 'hangtag[vllm]'), or use --engine local or remote",
+            field="engine",
+        ) from error
+    try:
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+    except HangtagError:
+        raise
+    except TypeError as error:
+        raise InvalidSettings(f"vLLM does not take the options: {error}", field="engine_options") from error
+    except Exception as error:
+        raise EngineError(f"vLLM can't start: {error}") from error
+
+
+def _arguments(bundle: Bundle, vocabularies: Path) -> dict[str, Any]:
+    from serve.decoding.vllm_vocabularies import DIRECTORY_OPTION
+
+    return {
+        "model": str(bundle.base) if bundle.base is not None else bundle.hub,
+        "revision": bundle.revision,
+        "max_model_len": bundle.context,
+        "dtype": "bfloat16" if torch.cuda.is_available() else "float32",
+        "load_format": "safetensors",
+        "trust_remote_code": False,
+        "generation_config": "vllm",
+        "seed": 0,
+        "enable_prefix_caching": True,
+        "logits_processors": ["serve.decoding.vllm:HangtagLogitsProcessor"],
+        "logprobs_mode": "processed_logprobs",
+        "max_logprobs": COMPARED,
+        "enable_lora": True,
+        "max_loras": ADAPTERS_A_STEP,
+        "max_cpu_loras": MOST_ADAPTERS,
+        "max_lora_rank": _rank(bundle),
+        "additional_config": {DIRECTORY_OPTION: str(vocabularies.resolve())},
+    }
+
+
+def _rank(bundle: Bundle) -> int:
+    """The rank that vLLM makes room for."""
+    if bundle.adapter is None:
+        return DEFAULT_RANK
+    try:
+        config = json.loads((bundle.adapter / "adapter_config.json").read_bytes())
+        rank = max(DEFAULT_RANK, int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values()))
+        return next(known for known in LORA_RANKS if known >= rank)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise InvalidBundle(f"{bundle.adapter}: adapter_config.json has no rank (r) that vLLM can serve: {error}") from error
+
+
+def _lora(adapter: Adapter | None) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return None if adapter is None else LoRARequest(adapter.name, adapter.number, str(adapter.directory.resolve()))
+
+
+def _finished(output: Any) -> Any:
+    """The output, unless it ended otherwise than by the end of an answer."""
+    if output.finish_reason not in (None, "stop"):
+        raise EngineError(f"vLLM ended an answer early ({output.finish_reason})")
+    return output
+
+
+def _sampled(output: Any) -> Sampled:
+    flat = output.logprobs
+    spans = list(zip(flat.start_indices, flat.end_indices, strict=True))[-len(output.token_ids) :]
+    likeliest = [dict(zip(flat.token_ids[begin:end], flat.logprobs[begin:end], strict=True)) for begin, end in spans]
+    ids = list(output.token_ids)
+    return Sampled(ids, [at[token] for token, at in zip(ids, likeliest, strict=True)], likeliest)
