@@ -57,4 +57,10 @@ def load_suggester(settings: Settings) -> Suggester:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        return assemble(settings.bundle, settings.vocabulary, encoder=settings.encoder, vocabulary_dir=settings.vocabulary_dir)
+        return assemble(
+            settings.bundle,
+            settings.vocabulary,
+            encoder=settings.encoder,
+            vocabulary_dir=settings.vocabulary_dir,
+            memory=settings.memory,
+        )

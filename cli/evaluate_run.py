@@ -126,12 +126,13 @@ async def _run(
     from eval.systems import candidates_alone, run_baseline
 
     keep_for_comparison(corpus, out)
-    suggester = load_suggester(settings.model_copy(update={"vocabulary": out / VOCABULARY}))
+    # not the memory of the environment: it may know the test rows
+    suggester = load_suggester(settings.model_copy(update={"vocabulary": out / VOCABULARY, "memory": None}))
     columns = (*Progress.get_default_columns()[:2], TimeElapsedColumn(), TimeRemainingColumn())
     k = options["k"]
     try:
-        remembered = _remember(suggester, corpus, out) if memory else None
         with Progress(*columns, console=messages()) as bars:
+            remembered = _remember(suggester, corpus, out, bars) if memory else None
             model, corpus = await _ask(suggester, corpus, out, skip_bad, options, bars)
     finally:
         await suggester.engine.close()
@@ -190,11 +191,15 @@ def _tick(bars: Progress, bar: TaskID, share: float) -> None:
     bars.update(bar, completed=share)
 
 
-def _remember(suggester: Suggester, corpus: Corpus, out: Path) -> dict[str, Any]:
-    """Give the suggester a memory of the training rows."""
-    from hangtag.errors import InvalidInput
+def _remember(suggester: Suggester, corpus: Corpus, out: Path, bars: Progress) -> dict[str, Any]:
+    """Give the suggester a memory of the training rows; what the report says of it."""
+    from eval.remember import remember
 
-    raise InvalidInput("this version has no memory yet; leave --memory out", field="memory")
+    bar = bars.add_task("Remembering", total=1.0)
+    remembered = remember(corpus, suggester.candidates, out, partial(_tick, bars, bar))
+    bars.update(bar, completed=1.0)
+    suggester.memory = remembered.memory
+    return {"listings": len(remembered.memory), "hash": remembered.hash, "seconds": remembered.seconds}
 
 
 def _skipped(corpus: Corpus, file: Path) -> None:

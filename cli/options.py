@@ -24,3 +24,7 @@ EncoderOption = Annotated[
         help="A sentence-transformers model for candidate tags: hub id or directory (extra semantic).",
     ),
 ]
+MemoryOption = Annotated[
+    Path | None,
+    typer.Option("--memory", metavar="DIR", help="Remembered listings, see `hangtag memory` (else $HANGTAG_MEMORY)."),
+]

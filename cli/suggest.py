@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, MemoryOption, VocabularyOption
 from cli.rules import BanOption, ExclusiveOption, LimitOption, OnlyOption, ParentOrChildOption, tag_rules
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def suggest(
     vocabulary: VocabularyOption = None,
     bundle: BundleOption = None,
     encoder: EncoderOption = None,
+    memory: MemoryOption = None,
     format: Annotated[Literal["text", "json"], typer.Option(help="For people or for programs.")] = "text",
 ) -> None:
     """Suggest tags for a listing, and say why.
@@ -52,7 +53,7 @@ def suggest(
     listing = Listing(
         title=text or title or "", description=description, attributes=tuple(map(_pair, attribute or ())), language=language
     )
-    settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder)
+    settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory)
 
     from serve.suggester import SuggestionRequest
 

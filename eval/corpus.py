@@ -107,8 +107,8 @@ def prepare(
             notes += [f"merged: {group.line()}" for group in merged[:MERGED_SHOWN]]
     training_gold: list[Gold] = []
     if train is not None:
-        train, training_gold = _looked_up(train, vocabulary, notes, skip_bad, known_tags)
-    test, gold = _looked_up(test, vocabulary, notes, skip_bad, known_tags)
+        train, training_gold = looked_up(train, vocabulary, notes, skip_bad, known_tags)
+    test, gold = looked_up(test, vocabulary, notes, skip_bad, known_tags)
     tags = {}
     if train is not None:
         for row, found in zip(train.rows, training_gold, strict=True):
@@ -134,9 +134,10 @@ def _apart(train: RowFile, test: RowFile, skip_bad: bool) -> RowFile:
     return train.without(shared)
 
 
-def _looked_up(
+def looked_up(
     file: RowFile, vocabulary: TagVocabulary, notes: list[str], skip_bad: bool, known_tags: bool
 ) -> tuple[RowFile, list[Gold]]:
+    """The rows with their tags by index; `notes` says what was dropped. Unknown tags as `prepare` takes them."""
     gold: list[Gold] = []
     bad: dict[int, str] = {}
     dropped: set[str] = set()

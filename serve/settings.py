@@ -20,7 +20,7 @@ DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "hangtag-mini"
 class Settings(BaseSettings):
     """What can be set. `vocabulary` None means the bundle's own; `vocabulary_dir` holds compiled vocabularies, None means that
     they are made at the start; `encoder` is a sentence-transformers model (extra `semantic`), by hub id or directory, and None
-    means words alone."""
+    means words alone; `memory` holds tagged listings (`hangtag memory`), and None means that none are remembered."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     vocabulary: Path | None = None
     vocabulary_dir: Path | None = None
     encoder: str | None = None
+    memory: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
 

@@ -20,6 +20,9 @@ from serve.memory.trust import DEFAULT, Trust, fit_weights
 MOST_LISTINGS = 3_000
 """Held out, one at a time; more make the weights hardly better."""
 
+FEWEST_LISTINGS = 10
+"""With fewer the defaults stay: two or three listings fit anything."""
+
 FOR_LETTERS = 400
 """Of these, how many judge the share of letters."""
 
@@ -36,9 +39,9 @@ Tick = Callable[[float], None]
 
 def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None, *, limit: int = MOST_LISTINGS) -> Trust:
     """Fit the memory's trust to the listings it holds, and use and keep it from now on. `candidates` are over the memory's
-    vocabulary; `tick` hears the share that is done. With fewer than two listings the defaults stay."""
+    vocabulary; `tick` hears the share that is done. With fewer than FEWEST_LISTINGS the defaults stay."""
     entries = [entry for entry in memory.sample(limit) if memory.numbers(entry.tags)]
-    if len(entries) < 2:
+    if len(entries) < FEWEST_LISTINGS:
         memory.use(DEFAULT)
         return DEFAULT
     words: list[list[Candidate]] = []

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,10 @@ class Entry:
     terms: Packed
     content: bytes
 
+    def says_the_same_as(self, other: Entry) -> bool:
+        """Whether nothing has to be written to replace one by the other."""
+        return (self.group, self.tags, self.content) == (other.group, other.tags, other.content)
+
     @property
     def listing(self) -> Listing:
         """Read from `content`."""
@@ -70,6 +75,8 @@ class TaggedIndex:
         self._schema = _schema()
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            if not tantivy.Index.exists(str(directory)) and any(not file.name.startswith(".") for file in directory.iterdir()):
+                raise ValueError("there are files, but no meta.json")
             self._index = tantivy.Index(self._schema, path=str(directory))
         except (OSError, ValueError) as error:
             raise InvalidMemory(f"{directory}: no index of this version of hangtag, or a broken one: {error}") from error
@@ -91,27 +98,42 @@ class TaggedIndex:
         stamp: int = json.loads((self.directory / "meta.json").read_text(encoding="utf-8"))["opstamp"]
         return stamp
 
-    def write(self, entries: Iterable[tuple[Entry, Terms]], removed: Iterable[str] = ()) -> None:
-        """Remove by id, add (the same id replaces), commit; all of it or nothing, and seen by every search that begins later.
-        Raises `InvalidMemory` where another process writes."""
+    def write(self, entries: Iterable[tuple[Entry, Terms]], removed: Iterable[str] = ()) -> Counter[str]:
+        """Remove by id, add (the same id replaces), commit; all of it or nothing, and seen by every search that begins later. How
+        many were "added", "replaced", "unchanged" and "removed". Raises `InvalidMemory` where another process writes."""
         with self._lock:
             writer = self._writing()
-            added = np.zeros(WIDTH, dtype=np.int32)
+            done: Counter[str] = Counter()
+            new: dict[str, Entry] = {}
+            counted = np.zeros(WIDTH, dtype=np.int32)
             try:
-                for id in removed:
-                    self._forget(writer, id, added)
+                for id in dict.fromkeys(removed):
+                    if (known := self.get(id)) is not None:
+                        writer.delete_documents_by_term("id", id)
+                        counted[columns(known.terms)] -= 1
+                        done["removed"] += 1
                 for entry, terms in entries:
-                    self._forget(writer, entry.id, added)
+                    known = new.get(entry.id) or self.get(entry.id)
+                    if known is not None and entry.says_the_same_as(known):
+                        done["unchanged"] += 1
+                        continue
+                    if known is not None:
+                        writer.delete_documents_by_term("id", entry.id)
+                        counted[columns(known.terms)] -= 1
                     writer.add_document(_document(entry, terms))
-                    added[columns(entry.terms)] += 1
-                writer.commit()
+                    counted[columns(entry.terms)] += 1
+                    done["added" if known is None else "replaced"] += 1
+                    new[entry.id] = entry
+                if done.total() > done["unchanged"]:
+                    writer.commit()
             except BaseException:
                 writer.rollback()
                 raise
-            self._counts = self._counts + added  # a new array: searches go on with the old one
+            self._counts = self._counts + counted  # a new array: searches go on with the old one
             self._fresh()
             if len(self) >= COUNTED_FROM and abs(len(self) - self._counted) > DRIFT * len(self):
                 self._write_counts()
+            return done
 
     def search(self, terms: Terms, count: int) -> list[Entry]:
         """The `count` entries that share the most telling terms (BM25), best first."""
@@ -129,6 +151,8 @@ class TaggedIndex:
     def get(self, id: str) -> Entry | None:
         """The entry with the id."""
         searcher = self._fresh()
+        if not searcher.num_docs:
+            return None
         query = tantivy.Query.term_query(self._schema, "id", id, "basic")
         return next((_entry(searcher.doc(address)) for _, address in searcher.search(query, 1, count=False).hits), None)
 
@@ -146,6 +170,10 @@ class TaggedIndex:
         """How many entries have each tag (those just removed may count still)."""
         searcher = self._fresh()
         return np.array([searcher.doc_freq("tags", tag) for tag in tags], dtype=np.int64)
+
+    def tags(self) -> Counter[str]:
+        """Every tag, and how many entries have it (see `tagged`)."""
+        return Counter(dict(self._fresh().terms_with_prefix("tags", "")))
 
     def rarity(self, places: Packed) -> NDArray[np.float64]:
         """ln((N + 1) / (n + 1)) + 1 for each column, of N entries, n of them with the term: the smoothed idf of scikit-learn."""
@@ -181,12 +209,6 @@ class TaggedIndex:
                 self._read = {}
             self._read[serial] = entry
         return entry
-
-    def _forget(self, writer: tantivy.IndexWriter, id: str, added: NDArray[np.int32]) -> None:
-        """Mark the entry with the id as removed, and take its terms off what is `added`."""
-        if self._searcher.num_docs and (known := self.get(id)) is not None:
-            added[columns(known.terms)] -= 1
-        writer.delete_documents_by_term("id", id)
 
     def _telling(self, terms: Terms, entries: int) -> list[str]:
         """The rarest terms that any entry has, words before letters of 4; no more than are read in good time."""

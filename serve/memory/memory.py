@@ -25,7 +25,7 @@ from serve.memory.evidence import Evidence, Floats, Integers, gather
 from serve.memory.index import Entry, TaggedIndex, entry_of
 from serve.memory.neighbours import Neighbourhood, neighbourhood, say
 from serve.memory.terms import Terms, pack
-from serve.memory.trust import Trust, read_trust, write_trust
+from serve.memory.trust import Trust, read_trust, write_trust, written
 
 NEIGHBOURS = 128
 """Remembered listings that are compared with a listing closely."""
@@ -35,6 +35,9 @@ BATCH = 20_000
 
 FLOOR, MOST_CERTAIN = -9.0, 12.0
 """Logits: below, a tag is as good as not known (1 in 8,000), and above, nothing is told apart (1 in 160,000 is wrong)."""
+
+LONGEST_ID = 1_000
+"""Characters; the index drops terms of more than 65,530 bytes without a word."""
 
 INDEX, TRUST = "index", "trust.json"
 
@@ -100,7 +103,8 @@ class Memory:
         self.directory = directory
         self.vocabulary = vocabulary
         self._index = TaggedIndex(directory / INDEX)
-        self.trust = read_trust(directory / TRUST)
+        self._written = written(directory / TRUST)
+        self._trust = read_trust(directory / TRUST)
 
     @classmethod
     def open(cls, directory: Path, vocabulary: TagVocabulary) -> Memory:
@@ -120,6 +124,14 @@ class Memory:
         return memory
 
     @property
+    def trust(self) -> Trust:
+        """What was fitted last, by whatever process; the defaults where nobody did. Raises `InvalidMemory`."""
+        if (now := written(self.directory / TRUST)) != self._written:
+            self._trust = read_trust(self.directory / TRUST)
+            self._written = now
+        return self._trust
+
+    @property
     def identity(self) -> str:
         """Equal for memories that say the same: one that was built of the same rows in the same order, and trusted alike."""
         return f"{self._index.stamp}:{self.trust.hash}"
@@ -127,18 +139,19 @@ class Memory:
     def __len__(self) -> int:
         return len(self._index)
 
-    def add(self, rows: Iterable[TaggedListing], *, skip_unknown: bool = False) -> Counter[str]:
-        """Remember rows; one with a known id replaces what was known. In batches of BATCH, each wholly or not at all. Raises
-        `InvalidData` for a tag that the vocabulary lacks, unless it is to be left out: the tags left out are returned."""
-        skipped: Counter[str] = Counter()
-        entries = filter(None, (self._entry(row, skipped if skip_unknown else None) for row in rows))
+    def add(self, rows: Iterable[TaggedListing]) -> Counter[str]:
+        """Remember rows; one with a known id replaces what was known, and one that says the same changes nothing. In batches of
+        BATCH, each wholly or not at all. How many were "added", "replaced" and "unchanged". Raises `InvalidData` for a row
+        without an id or tags, or with a tag that the vocabulary lacks."""
+        done: Counter[str] = Counter()
+        entries = map(self._entry, rows)
         while batch := list(islice(entries, BATCH)):
-            self._index.write(batch)
-        return skipped
+            done += self._index.write(batch)
+        return done
 
-    def remove(self, ids: Iterable[str]) -> None:
-        """Forget the listings with these ids; others are passed over."""
-        self._index.write((), ids)
+    def remove(self, ids: Iterable[str]) -> int:
+        """Forget the listings with these ids; how many were known."""
+        return self._index.write((), ids)["removed"]
 
     def similar(self, listing: Listing, k: int) -> list[Neighbour]:
         """The k remembered listings most like it, best first; fewer where fewer share a term with it."""
@@ -170,13 +183,17 @@ class Memory:
 
     def use(self, trust: Trust, *, keep: bool = True) -> None:
         """Believe the memory so far from now on, here and, if it is to be kept, wherever the memory is opened next."""
-        self.trust = trust
         if keep:
             write_trust(trust, self.directory / TRUST)
+        self._trust, self._written = trust, written(self.directory / TRUST)
 
     def sample(self, count: int) -> list[Entry]:
         """`count` remembered listings, or all; the same every time."""
         return self._index.sample(count)
+
+    def tags(self) -> Counter[str]:
+        """Every tag by id, also those that the vocabulary lacks, and how many remembered listings have it."""
+        return self._index.tags()
 
     def numbers(self, tags: Iterable[str]) -> list[int]:
         """Those of the tags that the vocabulary has, by number."""
@@ -194,16 +211,15 @@ class Memory:
         ordered = [found[place] for place in order]
         return ordered, near, [self.numbers(entry.tags) for entry in ordered]
 
-    def _entry(self, row: TaggedListing, skipped: Counter[str] | None) -> tuple[Entry, Terms] | None:
-        tags: list[str] = []
-        for name in row.tags:
-            try:
-                tags.append(self.vocabulary.tags[tag_named(name, self.vocabulary)].id)
-            except InvalidVocabulary as error:
-                if skipped is None:
-                    raise InvalidData(f"row {row.listing.id!r}: {error}", field="tags") from error
-                skipped[name] += 1
-        if not tags:
-            return None
+    def _entry(self, row: TaggedListing) -> tuple[Entry, Terms]:
+        id = row.listing.id
+        if not id or len(id) > LONGEST_ID:
+            raise InvalidData(f"row {id[:20]!r}: an id is needed, of at most {LONGEST_ID:,} characters", field="id")
+        if not row.tags:
+            raise InvalidData(f"row {id!r}: it has no tags, so there is nothing to remember", field="tags")
+        try:
+            tags = [self.vocabulary.tags[tag_named(name, self.vocabulary)].id for name in row.tags]
+        except InvalidVocabulary as error:
+            raise InvalidData(f"row {id!r}: {error}", field="tags") from error
         terms = Terms.of(row.listing)
         return entry_of(row.listing, dict.fromkeys(tags), row.product_id, terms), terms

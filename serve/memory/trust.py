@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,8 +104,11 @@ def read_trust(file: Path) -> Trust:
         given["stated"] = StatedRates({str(tag): (int(a), int(b)) for tag, (a, b) in given["stated"].items()})
         trust = Trust(**given)
         numbers = [trust.bias, trust.letters, trust.prior or 0.0, *trust.weights.values()]
+        numbers += [*trust.figures.values(), trust.fitted_on]
         if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
-            raise ValueError("a weight is no finite number")
+            raise ValueError("a weight or a figure is no finite number")
+        if not 0 <= trust.letters <= 1 or (trust.prior or 0.0) < 0:
+            raise ValueError("a share is not in 0..1, or a trust below 0")
         return trust
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidMemory(f"{file}: {error}; say `hangtag memory fit` again, or remove the file") from error
@@ -125,3 +129,12 @@ def write_trust(trust: Trust, file: Path) -> None:
     scratch = file.with_name(f"{file.name}.new")
     scratch.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     scratch.replace(file)
+
+
+def written(file: Path) -> tuple[int, int]:
+    """Differs whenever `write_trust` wrote the file in between; (0, 0) where there is none."""
+    try:
+        status = os.stat(file)
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns

@@ -130,6 +130,31 @@ def test_a_limit_other_tags_than_the_bundles_and_fewer_than_k(rows_file: Path, t
     assert 1 <= len(json.loads(line)["tags"]) <= 3
 
 
+def test_with_memory_training_rows_are_remembered_and_the_environments_memory_is_not_asked(
+    rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered = [{"id": f"t{n}", "title": f"A present {n}", "tags": ["Waterproof", "Linen"][: n % 2 + 1]} for n in range(12)]
+    train = tmp_path / "train.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in remembered), encoding="utf-8")
+    monkeypatch.setenv("HANGTAG_MEMORY", str(tmp_path / "none"))  # it may know the test rows
+    arguments = ["--train", train, "--test", rows_file, "--out", tmp_path / "out", "--baselines", "none", "--no-explanation"]
+    assert run(*arguments).exit_code == 0
+    plain = report_in(tmp_path / "out")
+    result = run(*arguments, "--memory")
+    assert result.exit_code == 0, result.output
+    report = report_in(tmp_path / "out")
+    assert plain["inputs"]["memory"] == "none"
+    assert report["inputs"]["memory"]["listings"] == 12
+    assert len(report["inputs"]["memory"]["hash"]) == 64
+    predictions = map(json.loads, (tmp_path / "out" / "predictions.jsonl").read_text(encoding="utf-8").splitlines())
+    *_, present = (each for each in predictions if each["id"] == "3")  # an answer without the memory stands before it
+    assert present["tags"][0]["tag"] == "Waterproof"
+    assert report["inputs"]["memory"]["hash"] in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    again = run(*arguments, "--memory")
+    assert again.exit_code == 0
+    assert report_in(tmp_path / "out")["systems"]["hangtag"]["rows from an earlier run"] == 3
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
