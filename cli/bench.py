@@ -1,4 +1,4 @@
-"""`hangtag bench`: how fast decoding is beside other engines, as a table and as JSON. It knows columns, no engine."""
+"""`hangtag bench`: how fast decoding and training are beside others, as tables and as JSON. It knows columns, no engine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.finetune import SetOption
 from cli.options import BundleOption
 
 if TYPE_CHECKING:
@@ -74,6 +75,49 @@ def decoding(
         console.print(f"\nTokenizer: {tokenizer}. Mask and accept, µs a row and step", soft_wrap=True)
         print_table(console, _step_table(of_tokenizer, rows))
         console.print()
+
+
+@app.command()
+def finetune(
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="Whose model, rows and settings (else those of smoke.yaml).")
+    ] = None,
+    set_: SetOption = None,
+    steps: Annotated[int, typer.Option(min=5, help="Steps of a turn that are timed.")] = 25,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Turns of each trainer; medians are shown.")] = 5,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All figures as JSON.")] = None,
+) -> None:
+    """Training: rows a second of our trainer, plain and with `loss: allowed`, beside TRL's on the same batches."""
+    from cli.console import output, plain_table, print_table
+    from cli.finetune import Bars, read
+
+    if json is not None and not json.parent.is_dir():
+        from hangtag.errors import InvalidSettings
+
+        raise InvalidSettings(f"{json}: there is no directory {json.parent}; make it first", field="json")
+    given = read(recipe, set_)
+    from finetune.bench import PEER, SYSTEMS, run, write_json
+
+    with Bars() as bars:
+        done = 0
+
+        def tick(system: str) -> None:
+            nonlocal done
+            bars.done("Turns", done, system)
+            done += 1
+
+        bars.begin("Turns", rounds * len(SYSTEMS))
+        speeds = run(given, steps=steps, rounds=rounds, watch=bars, tick=tick)
+        bars.done("Turns", done)
+    if json is not None:
+        write_json(given, speeds, json)
+    peer = next(speed.median for speed in speeds if speed.system == PEER)
+    table = plain_table("trainer", "rows/s", "slowest", "fastest", f"/ {PEER}", "last loss")
+    for speed in speeds:
+        rows = speed.rows_per_second
+        figures = (speed.median, min(rows), max(rows), speed.median / peer)
+        table.add_row(speed.system, *map(_number, figures), f"{speed.loss:.3f}")
+    print_table(output(), table)
 
 
 def _sizes(text: str) -> list[int]:

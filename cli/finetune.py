@@ -42,10 +42,10 @@ def check(
 
     from cli.console import messages
 
-    given = _recipe(recipe, set_)
+    given = read(recipe, set_)
     with messages().status("Loading the libraries"):
         from finetune.session import prepare_run
-    with tempfile.TemporaryDirectory() as folder, _Bars() as bars:
+    with tempfile.TemporaryDirectory() as folder, Bars() as bars:
         prepared = prepare_run(given, Path(folder), bars, weights=False)
     _show_counts(given, prepared)
     _show_estimate(given, prepared)
@@ -69,11 +69,11 @@ def run(
     from cli.console import messages
     from cli.console import output as stdout
 
-    given = _recipe(recipe, set_)
+    given = read(recipe, set_)
     with messages().status("Loading the libraries"):
         from finetune.session import train_run
     folder = output or given.output
-    with _Bars() as bars:
+    with Bars() as bars:
         finished = train_run(given, folder, bars, resume=resume)
     if int(os.environ.get("RANK", "0")):
         return
@@ -111,17 +111,19 @@ def export(
     console.print(f'Next: hangtag suggest --bundle {output} "..."; hangtag bundle diff OTHER {output}', soft_wrap=True)
 
 
-def _recipe(path: Path, overrides: Sequence[str] | None) -> Recipe:
+def read(path: Path | None, overrides: Sequence[str] | None) -> Recipe:
+    """The recipe in a file, None: smoke.yaml. Libraries that fine-tuning needs are there afterwards, and quiet."""
     from importlib.util import find_spec
 
     from hangtag.errors import InvalidSettings
 
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InvalidSettings(f"fine-tuning needs {', '.join(missing)}; install hangtag with the extra finetune")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait make a busy machine 20 times slower
     _quiet()
-    from finetune.reading import read_recipe
+    from finetune.reading import RECIPES, read_recipe
 
-    return read_recipe(path, overrides or ())
+    return read_recipe(path or RECIPES / "smoke.yaml", overrides or ())
 
 
 def _quiet() -> None:
@@ -139,7 +141,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module="torch|transformers|peft|accelerate|bitsandbytes")
 
 
-class _Bars:
+class Bars:
     """Progress on stderr: a bar for each piece of work; sentences stay above."""
 
     def __init__(self) -> None:
@@ -160,7 +162,7 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {}
         self._is_main = is_main
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Bars:
         self._progress.start()
         return self
 
@@ -211,6 +213,8 @@ def _show_counts(recipe: Recipe, prepared: Prepared) -> None:
         "unseen in validation": f"{sum(counts[tag] == 0 for tag in asked):,} of {len(asked):,} tags there have no training row",
         "explanations": f"{explained:,} rows quote words that state a tag" if explained else "none: only tags are learned",
     }
+    if recipe.method != "sft":
+        rows["preferences"] = _preferences(recipe, prepared)
     if dropped:
         rows["tags left out"] = f"{dropped:,}: rows keep their first {recipe.prompt.max_tags}"
     table = plain_table("", "")
@@ -220,6 +224,16 @@ def _show_counts(recipe: Recipe, prepared: Prepared) -> None:
     print_table(console, table)
     for note in data.notes:
         console.print(f"Note: {note}", style="yellow", soft_wrap=True)
+
+
+def _preferences(recipe: Recipe, prepared: Prepared) -> str:
+    from finetune.pairs import graded, preferred
+
+    if recipe.method == "dpo":
+        return f"{len(preferred(prepared.train, prepared.data)):,} pairs of right tags and suggested ones"
+    answers = graded(prepared.train, prepared.data)
+    good = sum(answer["label"] for answer in answers)
+    return f"{good:,} good answers, {len(answers) - good:,} bad ones"
 
 
 def _show_estimate(recipe: Recipe, prepared: Prepared) -> None:

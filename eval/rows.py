@@ -120,7 +120,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
     id, count = max(Counter(row.listing.id for row in given).items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
         raise InvalidData(f"{path}: {count} rows have the id {id!r}; ids must differ", field="id")
-    path.write_text("".join(json.dumps(_object(row), ensure_ascii=False) + "\n" for row in given), encoding="utf-8")
+    path.write_text("".join(json.dumps(object_of(row), ensure_ascii=False) + "\n" for row in given), encoding="utf-8")
 
 
 def _text(path: Path, tolerant: bool) -> str:
@@ -136,7 +136,7 @@ def _text(path: Path, tolerant: bool) -> str:
 
 def _placed(given: dict[str, Any], lines: Mapping[str, int], place: str) -> Row:
     try:
-        row = _row(given)
+        row = row_of(given)
     except (InvalidInput, ValueError) as error:
         raise InvalidData(f"{place}: {error}", field=getattr(error, "field", None)) from error
     if row.listing.id in lines:
@@ -145,7 +145,8 @@ def _placed(given: dict[str, Any], lines: Mapping[str, int], place: str) -> Row:
     return row
 
 
-def _row(given: dict[str, Any]) -> Row:
+def row_of(given: dict[str, Any]) -> Row:
+    """The row of a JSON object. Raises `InvalidData`, or what its listing and events raise."""
     if unknown := set(given) - _FIELDS:
         raise InvalidData(f"unknown field {min(unknown)!r}; use {', '.join(sorted(_FIELDS))}", field=min(unknown))
     texts = {name: given[name] for name in _STRINGS if given.get(name) is not None}
@@ -181,7 +182,8 @@ def _labels(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _object(row: Row) -> dict[str, Any]:
+def object_of(row: Row) -> dict[str, Any]:
+    """The JSON object of a row, read back by `row_of` to an equal one."""
     listing = row.listing
     events = [{"type": e.type, "at": e.at.isoformat(), "tags": list(e.tags), "product": e.product} for e in row.events]
     optional = {

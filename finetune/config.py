@@ -68,12 +68,19 @@ class Validation(Section):
 
 
 class Data(Section):
-    files: tuple[DataFile, ...] = Field(min_length=1)
+    files: tuple[DataFile, ...] = ()
+    feedback: tuple[Path, ...] = ()
     vocabulary: Path | None = None
     unknown_tags: Literal["error", "drop"] = "error"
     skip_bad: bool = False
     history: int = Field(default=20, ge=0)
     validation: Validation = Validation()
+
+    @model_validator(mode="after")
+    def _some(self) -> Data:
+        if not self.files and not self.feedback:
+            raise ValueError("name rows to learn from: files, feedback, or both")
+        return self
 
 
 class Prompt(Section):
@@ -120,6 +127,12 @@ class Evaluation(Section):
     patience: int | None = Field(default=None, ge=1)
 
 
+class Preference(Section):
+    beta: float = Field(default=0.1, gt=0)
+    desirable: float = Field(default=1.0, gt=0)
+    undesirable: float = Field(default=1.0, gt=0)
+
+
 class Parallel(Section):
     fsdp: bool = False
     wrap: tuple[str, ...] = ()
@@ -148,6 +161,8 @@ class Recipe(Section):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     checkpointing: bool = False
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    method: Literal["sft", "kto", "dpo"] = "sft"
+    preference: Preference = Preference()
     loss: Literal["plain", "allowed"] = "plain"
     prior: bool = False
     order: Literal["given", "sampled"] = "given"
@@ -166,7 +181,24 @@ class Recipe(Section):
             raise ValueError(f"sequences.length {self.sequences.length} is over prompt.context {self.prompt.context}; lower it")
         if self.sequences.packing and self.batch.tokens:
             raise ValueError("packing fills sequences of sequences.length; leave batch.tokens out")
+        if self.method != "sft":
+            self._check_preference()
         return self
+
+    def _check_preference(self) -> None:
+        if not self.data.feedback:
+            raise ValueError(f"method: {self.method} learns from data.feedback; name its files")
+        mixed = {
+            "loss: allowed": self.loss == "allowed",
+            "order: sampled": self.order == "sampled",
+            "sequences.packing": self.sequences.packing,
+            "batch.tokens": self.batch.tokens is not None,
+            "parallel.fsdp": self.parallel.fsdp,
+        }
+        if wrong := [key for key, is_set in mixed.items() if is_set]:
+            raise ValueError(f"{wrong[0]} belongs to method: sft; leave it out with method: {self.method}")
+        if self.method == "kto" and self.batch.rows < 2:
+            raise ValueError("method: kto compares rows of one batch; set batch.rows to 2 at least, better to 8 or more")
 
     @property
     def hash(self) -> str:

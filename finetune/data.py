@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from eval.labels import labels_of
 from eval.rows import Row
 from eval.splits import draw, split_by_time
 from finetune.config import Data
+from finetune.feedback import Feedback
 from finetune.sources import RowFiles, Source, read_sources
 from hangtag.errors import InvalidData, InvalidVocabulary
 from hangtag.formats import read_vocabulary
@@ -32,12 +33,19 @@ SALT = "validation:"
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """`learn` holds the training rows as its test rows, so that their requests are made as evaluation makes them; `held` the
-    validation rows, with the training rows as what is known. `notes` say what was left out and why."""
+    validation rows, with the training rows as what is known. `feedback` is by the id of a row. `notes` say what was left out and
+    why."""
 
     vocabulary: TagVocabulary
     learn: Corpus
     held: Corpus
     notes: tuple[str, ...]
+    feedback: Mapping[str, Feedback]
+
+    @property
+    def known(self) -> tuple[Row, ...]:
+        """The training rows with tags that are right."""
+        return self.held.train.rows if self.held.train is not None else ()
 
     @property
     def tag_counts(self) -> list[int]:
@@ -46,10 +54,11 @@ class TrainingData:
         return [counts[tag] for tag in range(len(self.vocabulary))]
 
 
-def read_data(data: Data, name: str) -> TrainingData:
-    """The data of a recipe; the vocabulary is called `name`. Raises `InvalidData`, `InvalidVocabulary` for what can't be read,
-    and for sides without rows."""
-    source = read_sources(data.files, skip_bad=data.skip_bad)
+def read_data(data: Data, name: str, *, preferences: bool = False) -> TrainingData:
+    """The data of a recipe; the vocabulary is called `name`. With `preferences` the training rows are those that merchants gave
+    feedback on, whether or not a tag was right. Raises `InvalidData`, `InvalidVocabulary` for what can't be read, and for sides
+    without rows."""
+    source = read_sources(data.files, data.feedback, skip_bad=data.skip_bad)
     notes: list[str] = []
     if source.rows.skipped:
         first = source.rows.skipped[0]
@@ -59,27 +68,46 @@ def read_data(data: Data, name: str) -> TrainingData:
         train, held, source = _given_apart(source, given, notes)
     else:
         train, held = _split(source.rows, data, notes)
-    for side, rows in (("training", train), ("validation", held)):
+    known = {_product(row) for row in train.rows}
+    right, held = (_right(side, source.feedback) for side in (train, held))
+    if preferences:
+        learned = train.only(place for place, row in enumerate(train.rows) if row.listing.id in source.feedback)
+    else:
+        learned = right
+        if wrong := len(train.rows) - len(right.rows):
+            notes.append(f"{wrong:,} feedback rows left out: no tag is right; methods kto and dpo learn from them")
+    for side, rows in (("training", learned), ("validation", held)):
         if not rows.rows:
             raise InvalidData(f"{rows.path}: no {side} rows; change data.validation.share, or give data.validation.file")
-    known = {_product(row) for row in train.rows}
-    train, held = (_with_history(side, source, known, data.history) for side in (train, held))
+    learned, right, held = (_with_history(side, source, known, data.history) for side in (learned, right, held))
     if data.vocabulary is not None:
         vocabulary = read_vocabulary(data.vocabulary, name=name)
     else:
-        vocabulary, merged = labels_of([train, held], name)
+        vocabulary, merged = labels_of([right, held, _mentioned(source)], name)
         notes += [f"merged: {each.line()}" for each in merged[:5]]
     is_dropping = data.unknown_tags == "drop"
     if is_dropping:
-        train, held = (_with_known_events(side, vocabulary) for side in (train, held))
+        learned, right, held = (_with_known_events(side, vocabulary) for side in (learned, right, held))
     try:
-        learn = prepare(None, train, vocabulary, skip_bad=data.skip_bad, known_tags=is_dropping)
-        corpus = prepare(train, held, vocabulary, skip_bad=data.skip_bad, known_tags=is_dropping)
+        learn = prepare(None, learned, vocabulary, skip_bad=data.skip_bad, known_tags=is_dropping)
+        corpus = prepare(right if right.rows else None, held, vocabulary, skip_bad=data.skip_bad, known_tags=is_dropping)
     except InvalidData as error:
         if error.field == "tags" and not is_dropping:
             raise InvalidData(f"{error}; add it to {data.vocabulary}, or set data.unknown_tags: drop", field="tags") from error
         raise
-    return TrainingData(vocabulary, learn, corpus, (*notes, *learn.notes, *corpus.notes))
+    return TrainingData(vocabulary, learn, corpus, (*notes, *learn.notes, *corpus.notes), source.feedback)
+
+
+def _right(side: RowFiles, feedback: Mapping[str, Feedback]) -> RowFiles:
+    """Without feedback that leaves no tag."""
+    said = (feedback.get(row.listing.id) for row in side.rows)
+    return side.only(place for place, each in enumerate(said) if each is None or each.right)
+
+
+def _mentioned(source: Source) -> RowFiles:
+    """Rows of feedback with every tag that it names."""
+    rows = (replace(each.row, tags=(*each.suggested, *each.added)) for each in source.feedback.values())
+    return source.rows.with_rows(rows)
 
 
 def _product(row: Row) -> str:
@@ -112,7 +140,7 @@ def _given_apart(source: Source, given: Source, notes: list[str]) -> tuple[RowFi
     if leaking := len(source.rows.rows) - len(kept):
         notes.append(f"{leaking:,} training rows left out: their products are validation ones")
     both = replace(source.rows, rows=source.rows.rows + given.rows.rows, lines=source.rows.lines + given.rows.lines)
-    return source.rows.only(kept), given.rows, Source(both, {**source.behaviours, **given.behaviours})
+    return source.rows.only(kept), given.rows, Source(both, {**source.behaviours, **given.behaviours}, source.feedback)
 
 
 def _with_history(side: RowFiles, source: Source, known: set[str], most: int) -> RowFiles:

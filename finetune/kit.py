@@ -32,6 +32,12 @@ class Kit:
     tokenizer: HuggingFaceTokenizer
     candidates: Candidates
 
+    @property
+    def pad_id(self) -> int:
+        """The token that fills rows up; masks see to it that it means nothing."""
+        pad = self.tokenizer.transformers.pad_token_id
+        return self.tokenizer.eos_id if pad is None else int(pad)
+
     def suggester(self, engine: Engine, *, context: int | None = None) -> Suggester:
         """A suggester as serving has it, over any engine; `context` where listings are to be cut to another length."""
         bundle = self.bundle if context is None else replace(self.bundle, context=context)

@@ -105,7 +105,7 @@ def main() -> None:
     cache = options.output / "rows.npz"
     if not cache.exists():
         rows = synthetic_rows(vocabulary, options.domains, count=options.examples, seed=options.seed)
-        plain = (([], [*tokenizer.encode(text), tokenizer.eos_id]) for text in texts)
+        plain: Iterator[tuple[list[int], list[int]]] = (([], [*tokenizer.encode(text), tokenizer.eos_id]) for text in texts)
         encoded = TokenRows.collect(
             (pair for source in (map(encoder.encode, rows), plain) for pair in source), longest=LONGEST_ROW
         )

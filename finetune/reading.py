@@ -19,6 +19,9 @@ from pydantic import BaseModel, ValidationError
 from finetune.config import DataFile, Recipe
 from hangtag.errors import InvalidSettings
 
+RECIPES = Path(__file__).parent / "recipes"
+"""The recipes that come with hangtag."""
+
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a file, with `overrides` such as "lora.rank=8" put over it. Raises `InvalidSettings` naming file, line and
@@ -130,6 +133,7 @@ def _located(recipe: Recipe, folder: Path) -> Recipe:
         "data": data.model_copy(
             update={
                 "files": tuple(map(file, data.files)),
+                "feedback": tuple(folder / path for path in data.feedback),
                 "vocabulary": data.vocabulary and folder / data.vocabulary,
                 "validation": validation,
             }

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from eval.rows import write_rows
+from finetune.arguments import arguments_of
 from finetune.batches import Batches, plan
 from finetune.config import Recipe
 from finetune.curves import write_curves
@@ -39,8 +39,9 @@ from finetune.folder import (
 )
 from finetune.judge import Judge, metric_of
 from finetune.kit import Kit, make_kit
-from finetune.model import BaseFiles, find_base, load_model, out_of_memory, precision_of
-from finetune.trainer import AnswerTrainer
+from finetune.model import BaseFiles, find_base, load_model, out_of_memory
+from finetune.pairs import graded, in_order, preferred
+from finetune.trainer import AnswerTrainer, Judged
 
 
 class Watch(Protocol):
@@ -76,7 +77,7 @@ class Prepared:
 
 def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, weights: bool = True) -> Prepared:
     """Data, prompt, vocabulary (written to `folder`) and examples. Raises what reading them raises."""
-    data = read_data(recipe.data, recipe.name)
+    data = read_data(recipe.data, recipe.name, preferences=recipe.method != "sft")
     files = find_base(recipe.base, weights=weights)
     kit = make_kit(recipe, files, data.vocabulary, folder)
     suggester = kit.suggester(Listener(), context=recipe.sequences.length)
@@ -102,7 +103,7 @@ def train_run(recipe: Recipe, folder: Path, watch: Watch, *, resume: bool = Fals
     if resume:
         check_same(folder, about)
     if is_main:
-        write_rows(prepared.data.learn.test.rows, folder / "train.jsonl")
+        write_rows(prepared.data.known, folder / "train.jsonl")
         write_rows(prepared.data.held.test.rows, folder / "validation.jsonl")
         write_about(folder, about)
     try:
@@ -123,23 +124,8 @@ def _train(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, last:
     set_seed(recipe.seed)
     model = load_model(recipe, prepared.files)
     check_disk(folder, model)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    lengths = np.array([example.length for example in prepared.train], np.int64)
-    batches = plan(lengths, recipe, processes)
-    steps = len(batches) // (recipe.batch.accumulation * processes)
-    assert steps, "a plan has a step at least"
-    pad = _pad_id(prepared.kit)
-    judge = _judge(recipe, folder, prepared, pad)
-    every = max(1, round(steps * recipe.evaluation.every)) if recipe.evaluation.every else steps
-    shown = _Shown(watch, steps)
-    trainer = AnswerTrainer(
-        model,
-        judge=judge,
-        every=every,
-        watch=shown,
-        args=_arguments(recipe, folder, steps),
-        train_dataset=Batches(prepared.train, batches, recipe, pad_id=pad),
-    )
+    judge = _judge(recipe, folder, prepared)
+    trainer, steps = _trainer(recipe, folder, watch, prepared, model, judge)
     if last is not None:
         judge.resume(int(last.name.rpartition("-")[2]))
         watch.say(f"Going on from step {last.name.rpartition('-')[2]} of {steps:,}")
@@ -153,7 +139,36 @@ def _train(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, last:
     return Finished(folder, judge.best(), judge.metric, is_whole)
 
 
-def _judge(recipe: Recipe, folder: Path, prepared: Prepared, pad: int) -> Judge:
+def _trainer(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, model: Any, judge: Judge) -> tuple[Judged, int]:
+    """The trainer of the recipe's method, its batches planned, and the steps that it will take."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    output = folder / CHECKPOINTS
+
+    def judged(steps: int) -> dict[str, Any]:
+        every = max(1, round(steps * recipe.evaluation.every)) if recipe.evaluation.every else steps
+        return {"judge": judge, "every": every, "watch": _Shown(watch, steps)}
+
+    if recipe.method != "sft":
+        from finetune.preference import preference_trainer
+
+        made = preferred if recipe.method == "dpo" else graded
+        rows, steps = in_order(made(prepared.train, prepared.data), recipe, processes)
+        tokenizer = prepared.kit.tokenizer.transformers
+        return preference_trainer(recipe, model, rows, tokenizer=tokenizer, folder=output, steps=steps, **judged(steps)), steps
+    lengths = np.array([example.length for example in prepared.train], np.int64)
+    batches = plan(lengths, recipe, processes)
+    steps = len(batches) // (recipe.batch.accumulation * processes)
+    assert steps, "a plan has a step at least"
+    trainer = AnswerTrainer(
+        model,
+        args=TrainingArguments(per_device_train_batch_size=1, **arguments_of(recipe, output, steps)),
+        train_dataset=Batches(prepared.train, batches, recipe, pad_id=prepared.kit.pad_id),
+        **judged(steps),
+    )
+    return trainer, steps
+
+
+def _judge(recipe: Recipe, folder: Path, prepared: Prepared) -> Judge:
     plain = recipe.model_copy(
         update={
             "schedule": recipe.schedule.model_copy(update={"epochs": 1.0, "steps": None}),
@@ -162,48 +177,9 @@ def _judge(recipe: Recipe, folder: Path, prepared: Prepared, pad: int) -> Judge:
         }
     )
     lengths = np.array([example.length for example in prepared.held], np.int64)
-    batches = Batches(prepared.held, plan(lengths, plain), plain, pad_id=pad)
+    batches = Batches(prepared.held, plan(lengths, plain), plain, pad_id=prepared.kit.pad_id)
     corpus = prepared.data.held.limited(recipe.evaluation.rows)
     return Judge(recipe, prepared.kit, corpus, batches, folder)
-
-
-def _arguments(recipe: Recipe, folder: Path, steps: int) -> TrainingArguments:
-    schedule, precision, parallel = recipe.schedule, precision_of(recipe), recipe.parallel
-    spread: dict[str, Any] = {}
-    if parallel.fsdp:
-        config: dict[str, Any] = {"activation_checkpointing": recipe.checkpointing}
-        if parallel.wrap:
-            config["transformer_layer_cls_to_wrap"] = list(parallel.wrap)
-        spread = {"fsdp": "full_shard auto_wrap", "fsdp_config": config}
-    return TrainingArguments(
-        output_dir=str(folder / CHECKPOINTS),
-        per_device_train_batch_size=1,  # an item is a batch
-        gradient_accumulation_steps=recipe.batch.accumulation,
-        max_steps=steps,
-        learning_rate=schedule.learning_rate,
-        lr_scheduler_type=schedule.kind if schedule.kind != "constant" else "constant_with_warmup",
-        warmup_steps=round(steps * schedule.warmup),
-        weight_decay=schedule.weight_decay,
-        max_grad_norm=schedule.max_grad_norm,
-        optim=schedule.optimiser,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=recipe.checkpointing and not parallel.fsdp,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if recipe.checkpointing else None,
-        ddp_find_unused_parameters=False,
-        logging_steps=max(1, steps // 100),
-        eval_strategy="no",  # the trainer's own callback says when
-        save_strategy="no",
-        save_total_limit=2,
-        seed=recipe.seed,
-        remove_unused_columns=False,
-        dataloader_num_workers=2 if torch.cuda.is_available() else 0,
-        report_to=[],
-        disable_tqdm=True,
-        log_level="error",
-        **spread,
-    )
 
 
 class _Shown(TrainerCallback):  # type: ignore[misc]
@@ -230,7 +206,7 @@ class _Shown(TrainerCallback):  # type: ignore[misc]
 
 
 @contextmanager
-def _interruptible(trainer: AnswerTrainer) -> Iterator[None]:
+def _interruptible(trainer: Judged) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) saves and stops after the step under way, the second one stops at once."""
 
     def interrupt(number: int, frame: Any) -> None:
@@ -263,8 +239,3 @@ def _about(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
         "rows": {"training": len(prepared.train), "validation": len(prepared.data.held.gold)},
         "notes": list(prepared.data.notes),
     }
-
-
-def _pad_id(kit: Kit) -> int:
-    pad = kit.tokenizer.transformers.pad_token_id
-    return kit.tokenizer.eos_id if pad is None else int(pad)

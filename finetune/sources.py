@@ -8,7 +8,7 @@ import difflib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from eval.rows import Row, RowFile, Skipped, read_file
 from finetune.config import Columns, DataFile
+from finetune.feedback import Feedback, read_feedback
 from hangtag.errors import InvalidData
 from hangtag.history import EVENT_WEIGHTS
 from serve.catalogue.tables import Record, read_table
@@ -47,26 +48,36 @@ class RowFiles(RowFile):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """All rows of a recipe, and by the id of a row what its user did there (none where files do not say)."""
+    """All rows of a recipe, and by the id of a row what its user did there (none where files do not say), and for rows that are
+    feedback what a merchant said."""
 
     rows: RowFiles
     behaviours: Mapping[str, str]
+    feedback: Mapping[str, Feedback] = field(default_factory=dict)
 
 
-def read_sources(files: Iterable[DataFile], *, skip_bad: bool) -> Source:
-    """The rows of all files. Raises `InvalidData` for a missing column, a bad line (with `skip_bad` it is left out) and an id
-    that two files have."""
+def read_sources(files: Iterable[DataFile], feedback: Iterable[Path] = (), *, skip_bad: bool) -> Source:
+    """The rows of all files, those of feedback last. Raises `InvalidData` for a missing column, a bad line (with `skip_bad` it is
+    left out) and an id that two files have."""
     rows: list[Row] = []
     lines: list[int] = []
     skipped: list[Skipped] = []
     paths: list[Path] = []
     behaviours: dict[str, str] = {}
-    for number, file in enumerate(files):
+    for file in files:
         found = _read(file, skip_bad, behaviours)
         rows += found.rows
-        lines += (line + number * BLOCK for line in found.lines)
+        lines += (line + len(paths) * BLOCK for line in found.lines)
         skipped += found.skipped
         paths.append(file.path)
+    said: dict[str, Feedback] = {}
+    for path in feedback:
+        given, bad = read_feedback(path, skip_bad=skip_bad)
+        rows += (each.row for _, each in given)
+        lines += (line + len(paths) * BLOCK for line, _ in given)
+        skipped += bad
+        paths.append(path)
+        said |= {each.row.listing.id: each for _, each in given}
     whole = RowFiles(paths[0], tuple(rows), tuple(lines), "", tuple(skipped), tuple(paths))
     seen: dict[str, int] = {}
     for position, row in enumerate(rows):
@@ -76,7 +87,7 @@ def read_sources(files: Iterable[DataFile], *, skip_bad: bool) -> Source:
                 f"{whole.place(position)}: the id {row.listing.id!r} stands in {whole.place(other)} already; ids must differ"
             )
             raise InvalidData(message, field="id")
-    return Source(whole, behaviours)
+    return Source(whole, behaviours, said)
 
 
 def _read(file: DataFile, skip_bad: bool, behaviours: dict[str, str]) -> RowFile:

@@ -67,17 +67,33 @@ def answer_loss(logits: torch.Tensor, targets: torch.Tensor, inputs: dict[str, t
     return cross_entropy(logits, targets, reduction="sum")
 
 
-class AnswerTrainer(Trainer):  # type: ignore[misc]
-    """Items of the data set are whole batches, in their planned order. `judge` is asked every so many steps, and at the end."""
+class Judged(Trainer):  # type: ignore[misc]
+    """A trainer that asks `judge` every so many steps and at the end, saves then and in between, and stops after the step under
+    way when it is told to. Stands before the trainer that it changes; without a judge it only trains, and saves nothing."""
 
-    def __init__(self, model: Any, *, judge: Judge, every: int, watch: TrainerCallback, **options: Any) -> None:
-        answers_only(model.get_base_model())
-        steps = _Steps(every)
-        super().__init__(model=model, data_collator=unbatched, callbacks=[steps, watch], **options)
-        self.remove_callback(PrinterCallback)  # whoever looks on is told by `watch`
-        self.model_accepts_loss_kwargs = True  # `compute_loss` divides by all tokens of a step
+    def __init__(self, model: Any, *, judge: Judge | None, every: int, watch: TrainerCallback, **options: Any) -> None:
         self._judge = judge
-        self.stopping = steps
+        self.stopping = _Steps(every)
+        super().__init__(model=model, callbacks=[watch] if judge is None else [self.stopping, watch], **options)
+        self.remove_callback(PrinterCallback)  # whoever looks on is told by `watch`
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """What the judge says of the model as it is now."""
+        assert self._judge is not None, "nobody else asks for an evaluation"
+        metrics = {f"eval_{name}": value for name, value in self._judge(self, self.state.global_step).items()}
+        self.model.train()
+        self.log(metrics)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class AnswerTrainer(Judged):
+    """Items of the data set are whole batches, in their planned order."""
+
+    def __init__(self, model: Any, **options: Any) -> None:
+        answers_only(model.get_base_model())
+        super().__init__(model, data_collator=unbatched, **options)
+        self.model_accepts_loss_kwargs = True  # `compute_loss` divides by all tokens of a step
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
         return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -95,14 +111,6 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         else:
             loss = total / num_items_in_batch * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
         return (loss, {"logits": logits}) if return_outputs else loss
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """What the judge says of the model as it is now."""
-        metrics = {f"eval_{name}": value for name, value in self._judge(self, self.state.global_step).items()}
-        self.model.train()
-        self.log(metrics)
-        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]

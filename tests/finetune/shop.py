@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,20 @@ def write_recipe(folder: Path, base: Path, **changes: Any) -> Path:
         write_shop(folder / "shop.csv")
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe_of(folder, base, **changes), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def feedback_object(number: int) -> dict[str, Any]:
+    """What a merchant said of a suggestion for product `number`: every third one is all wrong, the others half right."""
+    said: dict[str, Any] = {"id": f"f{number}", "product_id": f"S{number}", "title": f"Walking shoes {number}"}
+    if number % 3 == 2:
+        return said | {"suggested": ["Season pick"], "accepted": [], "rejected": ["Season pick"], "added": []}
+    return said | {"suggested": ["Audio", "Walk"], "accepted": ["Walk"], "rejected": ["Audio"], "added": ["Natural"]}
+
+
+def write_feedback_file(path: Path, rows: int = 24) -> Path:
+    """JSONL of feedback on `rows` products."""
+    path.write_text("".join(json.dumps(feedback_object(number)) + "\n" for number in range(rows)), encoding="utf-8")
     return path
 
 

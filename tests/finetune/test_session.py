@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hangtag.errors import EngineError, InvalidBundle, InvalidSettings
 from hangtag.listing import Listing
 from serve.assemble import assemble
 from serve.suggester import SuggestionRequest
-from tests.finetune.shop import Crashing, Silent, write_recipe
+from tests.finetune.shop import Crashing, Silent, write_feedback_file, write_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers, peft and torch warn about themselves
 
@@ -123,6 +124,31 @@ def test_other_ways_to_train(tiny_bundle: Path, tmp_path: Path, changes: dict[st
     few = {"schedule": {"steps": 2, "learning_rate": 0.01}, "evaluation": {"every": 0, "rows": 2}}
     finished = train_run(recipe_in(tmp_path, tiny_bundle / "base", **few, **changes), tmp_path / "run", Silent())
     assert finished.best["step"] == 2
+
+
+@pytest.mark.parametrize(("method", "untrained"), [("dpo", math.log(2)), ("kto", 0.5)])
+def test_preferences_are_learned_and_resumed(tiny_bundle: Path, tmp_path: Path, method: str, untrained: float):
+    write_feedback_file(tmp_path / "feedback.jsonl", 60)
+    recipe = recipe_in(
+        tmp_path,
+        tiny_bundle / "base",
+        method=method,
+        data={"feedback": ["feedback.jsonl"], "validation": {"share": 0.2}},
+        schedule={"steps": 12, "learning_rate": 0.01, "warmup": 0.0},
+    )
+    base = recipe.base.model_copy(update={"adapter": tiny_bundle / "adapter"})
+    recipe = recipe.model_copy(update={"base": base})
+    finished = train_run(recipe, tmp_path / "whole", Silent())
+    curve = losses(tmp_path / "whole")[:12]
+    assert curve[0] == pytest.approx(untrained, abs=0.02)
+    assert curve[-1] < curve[0] - 0.03
+    assert not (finished.folder / "best" / "ref").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train_run(recipe, tmp_path / "run", Crashing(8))
+    resumed = train_run(recipe, tmp_path / "run", Silent(), resume=True)
+    assert losses(tmp_path / "run")[:12] == pytest.approx(curve, abs=1e-3)
+    assert resumed.best == pytest.approx(finished.best, abs=1e-3)
+    assert export_run(tmp_path / "run", tmp_path / "bundle").adapter is not None
 
 
 def test_packed_rows_do_not_see_each_other(tiny_bundle: Path, tmp_path: Path):
