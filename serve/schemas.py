@@ -46,13 +46,15 @@ REQUEST_EXAMPLES: dict[str, Any] = {
 }
 ANSWER_EXAMPLE: dict[str, Any] = {
     "tags": [
-        {"id": "category/headphones", "label": "头戴式耳机", "facet": "category", "confidence": 0.92},
-        {"id": "feature/noise-cancelling", "label": "主动降噪", "facet": "feature", "confidence": 0.81},
+        {"id": "category/headphones", "label": "头戴式耳机", "facet": "category", "confidence": 0.97, "auto": True},
+        {"id": "feature/noise-cancelling", "label": "主动降噪", "facet": "feature", "confidence": 0.81, "auto": False},
     ],
     "explanation": "文中提到“蓝牙耳机”和“降噪”。",
     "language": "zh",
     "model": "hangtag-mini@1",
     "vocabulary": {"name": "hangtag-mini", "hash": "9f2c4d…"},
+    "calibrated": True,
+    "promise": 0.9,
     "notices": [],
 }
 
@@ -151,7 +153,8 @@ class TagBody(_Wire):
     id: str
     label: str = Field(description="As written in the answer's language.")
     facet: str
-    confidence: float = Field(description="Probability of the tag, 0..1.")
+    confidence: float = Field(description="Probability that a merchant accepts the tag, 0..1.")
+    auto: bool = Field(description="Whether it is so sure that it belongs to the tags of `promise`.")
 
 
 class VocabularyBody(_Wire):
@@ -171,6 +174,8 @@ class AnswerBody(_Wire):
     language: str
     model: str
     vocabulary: VocabularyBody
+    calibrated: bool = Field(description="Whether confidences were fitted to rows with known tags; else they only compare.")
+    promise: float | None = Field(description="The share of tags with `auto` that is right, as promised; null: nothing is.")
     notices: list[str] = Field(description="What the reader should know about this answer.")
 
     @classmethod
@@ -178,13 +183,15 @@ class AnswerBody(_Wire):
         """The wire form of a suggestion."""
         return cls(
             tags=[
-                TagBody(id=found.tag.id, label=found.label, facet=found.tag.facet, confidence=found.confidence)
+                TagBody(id=found.tag.id, label=found.label, facet=found.tag.facet, confidence=found.confidence, auto=found.auto)
                 for found in suggestion.tags
             ],
             explanation=suggestion.explanation,
             language=suggestion.language,
             model=suggestion.model,
             vocabulary=VocabularyBody(name=suggestion.vocabulary_name, hash=suggestion.vocabulary_hash),
+            calibrated=suggestion.is_calibrated,
+            promise=suggestion.promise,
             notices=list(suggestion.notices),
         )
 

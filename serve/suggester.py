@@ -5,11 +5,11 @@ is what is served; it knows no HTTP, no files and no model library.
 from __future__ import annotations
 
 import asyncio
-import math
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
 from serve.compiling import CompiledFiles
+from serve.confidence import Confidence, confidence_by, path_log_probabilities
 from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens, pieces_of
 from serve.memory import Estimates, Memory
 from serve.tokenizer import HuggingFaceTokenizer
@@ -68,7 +69,7 @@ class _Asked:
     """A request on its way: what the engine is asked, and what the answer is made of besides."""
 
     generation: GenerationRequest
-    remembered: Estimates | None
+    confidence: Confidence
     notices: tuple[str, ...]
 
 
@@ -145,7 +146,8 @@ class Suggester:
         notices = [] if listing is request.listing else [self._cut_notice(request.listing, listing)]
         if unwritable:
             notices.append(self._unwritable_notice(unwritable, rules.max_tags))
-        return _Asked(generation, remembered, tuple(notices))
+        confidence = confidence_by(self.bundle, self.vocabulary.hash, self._words(found), remembered)
+        return _Asked(generation, confidence, tuple(notices))
 
     def _answer(self, asked: _Asked, generation: Generation) -> Suggestion:
         codec = asked.generation.codec
@@ -158,18 +160,18 @@ class Suggester:
             vocabulary_name=self.vocabulary.name,
             vocabulary_hash=self.vocabulary.hash,
             notices=asked.notices,
+            is_calibrated=asked.confidence.curve is not None,
+            promise=asked.confidence.promise,
         )
 
     def _tags(self, asked: _Asked, generation: Generation) -> tuple[TagSuggestion, ...]:
         """The tags that are decided so far."""
         codec = asked.generation.codec
         tags = codec.decided(generation.ids)
-        confidences = path_probabilities(generation, codec)
-        if asked.remembered and not self._is_own:
-            confidences = [asked.remembered.probability(tag) for tag in tags]
+        judged = map(asked.confidence.judge, tags, count(1), path_log_probabilities(generation, codec))
         return tuple(
-            TagSuggestion(self.vocabulary.tags[tag], codec.written[tag], confidence)
-            for tag, confidence in zip(tags, confidences, strict=True)
+            TagSuggestion(self.vocabulary.tags[tag], codec.written[tag], judgement.confidence, judgement.auto, judgement.clues)
+            for tag, judgement in zip(tags, judged, strict=True)
         )
 
     def codec(self, language: str) -> AnswerCodec:
@@ -219,13 +221,17 @@ class Suggester:
         """Evidence beside the model. A memory weighs words too, so that for a vocabulary that the model never saw it replaces
         theirs; its own vocabulary the model knows, and the memory speaks beside it."""
         if self._is_own:
-            words = candidate_prior(found, stated=self.bundle.weights.own_stated).scaled(self.bundle.weights.own_candidates)
+            words = self._words(found).scaled(self.bundle.weights.own_candidates)
             evidence = words + remembered.prior(OWN_TRUST) if remembered else words
         elif remembered:
             evidence = remembered.prior(OTHER_TRUST)
         else:
-            evidence = candidate_prior(found).scaled(self.bundle.weights.other_candidates)
+            evidence = self._words(found).scaled(self.bundle.weights.other_candidates)
         return evidence + profile.prior().scaled(self.bundle.weights.interests)
+
+    def _words(self, found: list[Candidate]) -> TagPrior:
+        """What the words of the listing say of its tags, before the bundle's weights for it."""
+        return candidate_prior(found, stated=self.bundle.weights.own_stated if self._is_own else 0.0)
 
     def _evidence(self, found: list[Candidate], listing: Listing, language: str) -> Evidence:
         stated = (candidate.tag for candidate in found if candidate.stated)
@@ -309,17 +315,3 @@ def _text_ends(text: str) -> list[int]:
             ends.append(end)
             begun = end
     return ends
-
-
-def path_probabilities(generation: Generation, codec: AnswerCodec) -> list[float]:
-    """The probability of each tag's path in the order of the answer: of its tokens and the separator that ends it."""
-    probabilities: list[float] = []
-    total, begun = 0.0, False
-    for token, logprob in zip(generation.ids, generation.logprobs, strict=True):
-        if token == codec.separator_id and not begun:
-            break
-        total, begun = total + logprob, True
-        if token == codec.separator_id:
-            probabilities.append(math.exp(total))
-            total, begun = 0.0, False
-    return probabilities

@@ -85,9 +85,9 @@ def test_an_answer_has_the_documented_form(client: TestClient, suggester: Sugges
     response = client.post(PATH, json=example)
     assert response.status_code == 200
     body = response.json()
-    assert set(body) == {"tags", "explanation", "language", "model", "vocabulary", "notices"}
+    assert set(body) == {"tags", "explanation", "language", "model", "vocabulary", "calibrated", "promise", "notices"}
     for tag in body["tags"]:
-        assert set(tag) == {"id", "label", "facet", "confidence"}
+        assert set(tag) == {"id", "label", "facet", "confidence", "auto"}
         assert tag["id"] in suggester.vocabulary
     assert body["vocabulary"] == {"name": "tiny", "hash": suggester.vocabulary.hash}
     assert body["explanation"]

@@ -17,8 +17,9 @@ from hangtag.history import Event, InterestProfile
 from hangtag.listing import Listing
 from hangtag.suggestion import Suggestion
 from serve.assemble import assemble
+from serve.confidence import path_log_probabilities
 from serve.engines.engine import Generation, GenerationRequest
-from serve.suggester import Suggester, SuggestionRequest, cut_listing, path_probabilities
+from serve.suggester import Suggester, SuggestionRequest, cut_listing
 from tests.fakes import codec_of, vocabulary_of
 from tests.tiny import CHINESE, FailingEngine, suggester_with
 
@@ -182,9 +183,10 @@ def test_a_confidence_is_the_product_along_a_tag_its_separator_included() -> Non
     codec = codec_of(vocabulary_of("ab", "c"))
     ids = codec.write(Answer((0, 1), "x"))
     logprobs = [math.log(p) for p in (0.5, 1.0, 0.5, 0.2, 0.9, 0.01, 0.01, 0.01)]
-    assert path_probabilities(Generation(tuple(ids), tuple(logprobs)), codec) == pytest.approx([0.25, 0.18])
+    found = path_log_probabilities(Generation(tuple(ids), tuple(logprobs)), codec)
+    assert [math.exp(log_probability) for log_probability in found] == pytest.approx([0.25, 0.18])
     none = codec.write(Answer((), ""))
-    assert path_probabilities(Generation(tuple(none), (-1.0, -1.0)), codec) == []
+    assert path_log_probabilities(Generation(tuple(none), (-1.0, -1.0)), codec) == []
 
 
 def test_a_failing_engine_is_an_engine_error(tiny_bundle: Path) -> None:
