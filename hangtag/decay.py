@@ -51,8 +51,7 @@ def _coefficients() -> Floats:
     """(TERMS,): the mixture of exponentials that is nearest to `power_law`."""
     ages = np.asarray([0.0, *np.geomspace(0.01, OLDEST_HOURS, 2_000)])
     terms = np.exp(-ages[:, None] * _rates()) / power_law(ages)[:, None]
-    mixture: Floats = np.linalg.lstsq(terms, np.ones(len(ages)), rcond=None)[0]
-    return mixture
+    return np.asarray(np.linalg.lstsq(terms, np.ones(len(ages)), rcond=None)[0], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

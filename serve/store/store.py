@@ -1,0 +1,222 @@
+"""`Store`: what users did and like, the catalogue, suggestions and feedback, each tenant by itself. It knows neither HTTP nor
+models.
+
+Every method is one transaction or one consistent look, and blocks: call it from a thread. Raises `StoreUnavailable` where the
+database can't be used.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from hangtag.errors import InvalidHistory, InvalidListing, UnknownItem
+from hangtag.history import Event, InterestProfile, microseconds, rarity
+from hangtag.listing import Listing
+from hangtag.vocabulary import TagVocabulary
+from serve.store import catalogue, events, people, profiles, suggestions
+from serve.store.catalogue import Product
+from serve.store.database import Database
+from serve.store.events import Taken, UserEvent
+from serve.store.names import UserNames, checked_name
+from serve.store.people import Held, Purged
+from serve.store.suggestions import Feedback, Recorded
+from serve.store.tables import tag_users
+
+DEFAULT_TENANT = "default"
+FAST_CLOCK = timedelta(seconds=30)
+"""How far in the future an event may lie: callers' clocks are fast, too."""
+
+RARITY_SECONDS = 10.0
+"""How old the counts behind the rarity of tags may be; the weights of a user's own tags are never old."""
+
+
+@dataclass(slots=True)
+class _Rarity:
+    until: float = 0.0
+    users: Mapping[str, int] = field(default_factory=dict)
+
+
+class Store:
+    """The store at a URL (see `Database`). `user_key` makes users' names keyed hashes; `clock` says what time it is."""
+
+    def __init__(
+        self, url: str, *, user_key: str | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.database = Database(url)
+        self._names = UserNames(user_key)
+        self._clock = clock
+        self._rarity: dict[str, _Rarity] = {}
+        self._counting = threading.Lock()
+
+    # what users do
+
+    def add_events(self, tenant: str, given: Sequence[UserEvent]) -> Taken:
+        """Take in all of the events or none. Tags are ids; a product's own where an event has none. Raises `InvalidHistory`
+        naming the first that can't be taken in."""
+        latest = self._clock() + FAST_CLOCK
+        named = []
+        for position, each in enumerate(given):
+            place = f"events[{position}]"
+            try:
+                named.append((self._user(tenant, each.user), each))
+                if each.event.product or not each.event.tags:
+                    checked_name(each.event.product, "product", InvalidHistory)
+                if each.key:
+                    checked_name(each.key, "idempotency key", InvalidHistory, field="idempotency_key")
+                if each.event.at > latest:
+                    raise InvalidHistory(f"the time {each.event.at.isoformat()} lies in the future", field="at")
+            except InvalidHistory as error:
+                raise InvalidHistory(f"{place}: {error}", field=f"{place}.{error.field}") from error
+        with self.database.write() as connection:
+            return events.add(connection, tenant, named)
+
+    def profile(self, tenant: str, user: str, vocabulary: TagVocabulary) -> InterestProfile:
+        """The user's interests now, rare tags counting more; of tags that the vocabulary has. Empty for an unknown user."""
+        name, now = self._user(tenant, user), self._clock()
+        with self.database.read() as connection:
+            stored = profiles.read(connection, tenant, name)
+        factors = self._factors(tenant)
+        weights = {}
+        tags, values = stored.values(microseconds(now))
+        for tag, value in zip(tags, values.tolist(), strict=True):
+            if tag in vocabulary:
+                weights[vocabulary.index(tag)] = value * factors(tag)
+        return InterestProfile(weights)
+
+    def exact_profile(self, tenant: str, user: str, vocabulary: TagVocabulary) -> InterestProfile:
+        """What `profile` approximates, from every event: for checking."""
+        now, factors = self._clock(), self._factors(tenant)
+        past = [event for event in self.history(tenant, user) if event.at <= now]
+        known = [Event(e.type, e.at, tuple(tag for tag in e.tags if tag in vocabulary), e.product) for e in past]
+        exact = InterestProfile.from_events(known, vocabulary, now=now)
+        return exact.weighted({tag: factors(vocabulary.tags[tag].id) for tag in exact.weights})
+
+    def history(self, tenant: str, user: str) -> list[Event]:
+        """The user's events in the order of their times."""
+        name = self._user(tenant, user)
+        with self.database.read() as connection:
+            return list(people.history(connection, tenant, name))
+
+    def seen(self, tenant: str, user: str) -> set[str]:
+        """The products that the user's events are about."""
+        name = self._user(tenant, user)
+        with self.database.read() as connection:
+            return people.seen(connection, tenant, name)
+
+    # the catalogue
+
+    def put_products(self, tenant: str, given: Sequence[Product]) -> None:
+        """Add products or change those that are there. Raises `InvalidListing` for one without an id."""
+        for position, product in enumerate(given):
+            checked_name(product.listing.id, "id", InvalidListing, field=f"listings[{position}].id")
+        with self.database.write() as connection:
+            catalogue.put(connection, tenant, given, microseconds(self._clock()))
+
+    def product(self, tenant: str, id: str) -> Product:
+        """The product of this id. Raises `UnknownItem`."""
+        with self.database.read() as connection:
+            found = catalogue.get(connection, tenant, checked_name(id, "id", InvalidListing))
+        if found is None:
+            raise UnknownItem(f"there is no listing {id!r}", field="id")
+        return found
+
+    def product_tags(self, tenant: str, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The tags of those products that are known: the catalogue's, else suggested or accepted ones."""
+        with self.database.read() as connection:
+            return events.product_tags(connection, tenant, ids)
+
+    def products(self, tenant: str, since: datetime | None = None) -> Iterator[list[Product]]:
+        """The whole catalogue, or what was added or changed since then, page by page."""
+        with self.database.read() as connection:
+            yield from catalogue.pages(connection, tenant, microseconds(since) if since else 0)
+
+    def remove_product(self, tenant: str, id: str) -> None:
+        """Delete the product of this id; what users did with it stays theirs. Raises `UnknownItem`."""
+        with self.database.write() as connection:
+            if not catalogue.remove(connection, tenant, checked_name(id, "id", InvalidListing)):
+                raise UnknownItem(f"there is no listing {id!r}", field="id")
+
+    # suggestions and what became of them
+
+    def record(self, tenant: str, listing: Listing, suggested: Sequence[str], user: str | None = None) -> str:
+        """Keep a suggestion by tag ids for feedback, and for events of its product (`listing.id`, may be empty); its id. `user`
+        is whose interests were in it."""
+        if listing.id:
+            checked_name(listing.id, "product", InvalidListing)
+        name = self._user(tenant, user) if user is not None else None
+        with self.database.write() as connection:
+            return suggestions.record(connection, tenant, listing, tuple(suggested), name, self._clock())
+
+    def give_feedback(self, tenant: str, id: str, given: Feedback) -> Recorded:
+        """Keep feedback, in place of any given before; the suggestion that it is on. Raises `UnknownItem`, `InvalidFeedback`."""
+        with self.database.write() as connection:
+            recorded = suggestions.find(connection, tenant, id)
+            if recorded is None:
+                raise UnknownItem(f"there is no suggestion {id!r}", field="suggestion")
+            given.check(recorded)
+            suggestions.judge(connection, tenant, recorded, given, self._clock())
+            return recorded
+
+    def feedback(self, tenant: str) -> Iterator[tuple[Recorded, Feedback, datetime]]:
+        """All feedback with its suggestion and time."""
+        with self.database.read() as connection:
+            yield from suggestions.judged(connection, tenant)
+
+    # people
+
+    def export(self, tenant: str, user: str) -> Held:
+        """All that is held of the user."""
+        name = self._user(tenant, user)
+        with self.database.read() as connection:
+            return people.held(connection, tenant, name, self._clock())
+
+    def remove_user(self, tenant: str, user: str) -> Purged:
+        """Delete everything of the user, from SQLite's log too."""
+        name = self._user(tenant, user)
+        with self.database.write() as connection:
+            gone = people.remove(connection, tenant, name)
+        self.database.wipe()
+        return gone
+
+    def purge(self, older: timedelta, progress: Callable[[Purged], None] = lambda _: None) -> Purged:
+        """Delete events older than that, of all tenants, and suggestions (see `people.purge_suggestions`), in parts, each a
+        transaction."""
+        before = microseconds(self._clock() - older)
+        done = Purged()
+        while True:
+            with self.database.write() as connection:
+                part = people.purge_some(connection, before)
+            done += part
+            progress(done)
+            if part == Purged():
+                break
+        with self.database.write() as connection:
+            done += people.purge_suggestions(connection, before)
+        self.database.wipe()
+        return done
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.close()
+
+    def _user(self, tenant: str, user: str) -> str:
+        return self._names.stored(tenant, checked_name(user, "user", InvalidHistory))
+
+    def _factors(self, tenant: str) -> Callable[[str], float]:
+        """The rarity of a tag among the tenant's users."""
+        with self._counting:
+            known = self._rarity.setdefault(tenant, _Rarity())
+            if known.until < time.monotonic():
+                with self.database.read() as connection:
+                    rows = connection.execute(select(tag_users.c.tag, tag_users.c.users).where(tag_users.c.tenant == tenant))
+                    known.users = {row.tag: row.users for row in rows}
+                known.until = time.monotonic() + RARITY_SECONDS
+        counted = known.users
+        total = counted.get(profiles.EVERY_TAG, 0)
+        return lambda tag: rarity(counted.get(tag, 0), total)
