@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, bundle, evaluate, finetune, memory, serve, suggest, vocabulary
+from cli import bench, bundle, evaluate, finetune, keys, memory, serve, suggest, vocabulary
 from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidAnswer
 
 FAILED, INVALID = 1, 2
@@ -50,6 +50,7 @@ app.add_typer(bundle.app, name="bundle")
 app.add_typer(memory.app, name="memory")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(finetune.app, name="finetune")
+app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -16,7 +17,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidInput, ListingTooLong
+from hangtag.errors import (
+    AdapterConflict,
+    Cancelled,
+    DeadlineExceeded,
+    EngineError,
+    HangtagError,
+    InvalidInput,
+    ListingTooLong,
+    NotAllowed,
+    Overloaded,
+    UnknownAdapter,
+    UnknownKey,
+)
 from serve.body_limit import BodyLimit
 from serve.routes import health, suggestions
 from serve.schemas import ErrorBody, ErrorDetail
@@ -27,16 +40,25 @@ log = logging.getLogger("hangtag.serve")
 CLIENT_CLOSED_REQUEST = 499
 STATUS: tuple[tuple[type[HangtagError], int], ...] = (
     (ListingTooLong, 413),
+    (UnknownAdapter, 404),
+    (AdapterConflict, 409),
     (InvalidInput, 422),
+    (UnknownKey, 401),
+    (NotAllowed, 403),
+    (Overloaded, 429),
     (EngineError, 503),
+    (DeadlineExceeded, 504),
     (Cancelled, CLIENT_CLOSED_REQUEST),
 )
 """The first that fits; whatever is not here is a bug, 500."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ErrorBody, "description": "No API key, or one that is not known."},
     413: {"model": ErrorBody, "description": "The listing, or the body, is too long."},
     422: {"model": ErrorBody, "description": "The request is wrong; the message says what and where."},
+    429: {"model": ErrorBody, "description": "Too much at once; Retry-After says when there is room."},
     503: {"model": ErrorBody, "description": "The engine failed."},
+    504: {"model": ErrorBody, "description": "The answer was not ready in time."},
 }
 
 
@@ -66,7 +88,10 @@ async def _domain_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HangtagError)
     status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
     log.log(logging.ERROR if status >= 500 else logging.INFO, "%d %s", status, type(error).__name__)
-    return _response(status, ErrorBody.of(error))
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return _response(status, ErrorBody.of(error), headers)
 
 
 async def _validation_error(_: Request, error: Exception) -> Response:

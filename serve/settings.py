@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,7 +20,11 @@ DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "hangtag-mini"
 class Settings(BaseSettings):
     """What can be set. `vocabulary` None means the bundle's own; `vocabulary_dir` holds compiled vocabularies, None means that
     they are made at the start; `encoder` is a sentence-transformers model (extra `semantic`), by hub id or directory, and None
-    means words alone; `memory` holds tagged listings (`hangtag memory`), and None means that none are remembered."""
+    means words alone; `memory` holds tagged listings (`hangtag memory`), and None means that none are remembered.
+
+    `keys` is the file of API keys (`hangtag keys`), `rate` what a tenant may ask whose key says nothing else, such as 600/minute.
+    `bundles` is the directory from which adapters may be loaded, `adapters` the file that keeps which ones are over a restart.
+    At most `running` requests are worked on at a time and `waiting` more wait; each has `deadline` seconds in all."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
@@ -31,6 +35,15 @@ class Settings(BaseSettings):
     memory: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    keys: Path | None = None
+    rate: str | None = None
+    bundles: Path | None = None
+    adapters: Path | None = None
+    running: int = Field(default=256, ge=1)
+    waiting: int = Field(default=1024, ge=0)
+    deadline: float = Field(default=60.0, gt=0, le=3600)
+    log_format: Literal["text", "json"] = "text"
+    traces: bool = False
 
 
 def read_settings(**given: Any) -> Settings:

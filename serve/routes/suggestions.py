@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, Request
 
 from hangtag.errors import Cancelled
 from serve.schemas import REQUEST_EXAMPLES, AnswerBody, SuggestionBody
-from serve.state import TheSuggester
+from serve.state import TheCaller, TheSuggester
 
 log = logging.getLogger("hangtag.serve")
 
@@ -25,7 +25,10 @@ router = APIRouter()
 
 @router.post("/v1/suggestions", summary="Suggest tags for a listing")
 async def suggest(
-    body: Annotated[SuggestionBody, Body(openapi_examples=REQUEST_EXAMPLES)], request: Request, suggester: TheSuggester
+    caller: TheCaller,
+    body: Annotated[SuggestionBody, Body(openapi_examples=REQUEST_EXAMPLES)],
+    request: Request,
+    suggester: TheSuggester,
 ) -> AnswerBody:
     """Every tag of the answer exists in the vocabulary; the explanation quotes the listing only."""
     started = time.perf_counter()

@@ -257,7 +257,7 @@ def test_the_documentation_has_examples_that_are_valid_and_every_error(client: T
     operation = document["paths"][PATH]["post"]
     examples = operation["requestBody"]["content"]["application/json"]["examples"]
     assert examples["chinese"]["value"]["title"] == CHINESE
-    assert set(operation["responses"]) == {"200", "413", "422", "503"}
+    assert set(operation["responses"]) == {"200", "401", "413", "422", "429", "503", "504"}
     assert operation["responses"]["422"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorBody"}
     assert document["components"]["schemas"]["AnswerBody"]["examples"]
     assert client.get("/docs").status_code == 200

@@ -26,7 +26,7 @@ def test_what_is_given_goes_before_the_environment_and_that_before_defaults(monk
 
 def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANGTAG_BUNDEL", "x")
-    with pytest.raises(InvalidSettings, match="HANGTAG_BUNDEL is no setting; use HANGTAG_BUNDLE"):
+    with pytest.raises(InvalidSettings, match=r"HANGTAG_BUNDEL is no setting; use .*HANGTAG_BUNDLE,"):
         read_settings()
 
 
