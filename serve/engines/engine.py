@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from hangtag.answer import AnswerCodec
 from hangtag.constraint import AnswerConstraint
+from hangtag.errors import InvalidInput
 from hangtag.evidence import Evidence
 from hangtag.prior import TagPrior
 from hangtag.quotes import QuotableText
@@ -111,3 +112,13 @@ async def pieces_of(engine: Engine, request: GenerationRequest) -> AsyncGenerato
 def most_tokens(codec: AnswerCodec, rules: AnswerRules) -> int:
     """The most tokens that an answer within the rules can have."""
     return codec.compiled.branches(rules).ruled.most_tokens(rules)
+
+
+def check_context(request: GenerationRequest, context: int) -> None:
+    """Raises `InvalidInput` where the prompt and the longest answer may be more tokens than an engine's context has."""
+    most = most_tokens(request.codec, request.rules)
+    if len(request.prompt) + most > context:
+        raise InvalidInput(
+            f"the prompt has {len(request.prompt)} tokens and its answer up to {most}, together more than the engine's context of"
+            f" {context}; ask for fewer tags, or send a shorter listing"
+        )

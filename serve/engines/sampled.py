@@ -65,7 +65,7 @@ class AnswerReader:
         self._is_known = True
 
     def take(self, sampled: Sampled) -> Generation:
-        """The next tokens. Raises `InvalidAnswer` for one that can't follow."""
+        """The next tokens. Raises `InvalidAnswer` for one that can't follow, and at the end for what is no answer."""
         unbiased: list[int] = []
         for token, logprob, likeliest in zip(sampled.ids, sampled.logprobs, sampled.likeliest, strict=True):
             winner: int | None = token
@@ -79,13 +79,14 @@ class AnswerReader:
             self._ids.append(token)
             self._is_known &= winner is not None
             unbiased.append(token if winner is None else winner)
+        if self._ids and self._ids[-1] == self._codec.eos_id:
+            self._codec.read(self._ids)
         return Generation(tuple(sampled.ids), tuple(sampled.logprobs), tuple(unbiased) if self._is_known else ())
 
     def finish(self) -> None:
-        """Raises `InvalidAnswer` where what was taken is no whole answer."""
-        if isinstance(self._state, InTags):
+        """Raises `InvalidAnswer` where what was taken has no end."""
+        if not self._ids or self._ids[-1] != self._codec.eos_id:
             raise InvalidAnswer("the answer has no end")
-        self._codec.read(self._ids)
 
 
 def without_bias(allowed: Allowed, chosen: int, logprobs: Mapping[int, float]) -> int | None:

@@ -9,7 +9,7 @@ import itertools
 import json
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ import torch
 
 from hangtag.bundle import Bundle
 from hangtag.compiled import CompiledVocabulary
-from hangtag.errors import EngineError, HangtagError, InvalidBundle, InvalidInput, InvalidSettings
+from hangtag.errors import EngineError, HangtagError, InvalidBundle, InvalidSettings
 from hangtag.explanation import ExplanationGrammar
 from serve.engines.adapters import MOST_ADAPTERS, Adapter, AdapterNames
 from serve.engines.canary import canary_codec, prove
-from serve.engines.engine import Generation, GenerationRequest, most_tokens
+from serve.engines.engine import Generation, GenerationRequest, check_context, most_tokens
 from serve.engines.home import HomeLoop
 from serve.engines.sampled import COMPARED, AnswerReader, Sampled, compared, extra_args
 from serve.tokenizer import HuggingFaceTokenizer
@@ -52,8 +52,6 @@ class VllmEngine:
         self._adapters = AdapterNames()
         self._own: Adapter | None = None
         self._numbers = itertools.count()
-        self._running: set[asyncio.Task[Any]] = set()
-        self._closed = False
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -78,37 +76,33 @@ class VllmEngine:
         home = HomeLoop("hangtag-vllm")
         try:
             llm = home.wait(_start(arguments))
-            engine = cls(llm, home, directory, min(bundle.context, int(llm.model_config.max_model_len)))
-            engine._temporary = temporary
         except BaseException:
-            home.close()
+            home.stop()
             raise
+        engine = cls(llm, home, directory, min(bundle.context, int(llm.model_config.max_model_len)))
+        engine._temporary = temporary
         try:
             home.wait(engine._begin(bundle, tokenizer))
         except BaseException:
             home.wait(engine._stop())
-            home.close()
+            home.stop()
             raise
         return engine
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """See `Engine`."""
-        self._refuse_closed()
         return await self._home.run(self._generate(request))
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
         """See `ServingEngine`."""
-        self._refuse_closed()
         return self._home.iterate(lambda: self._stream(request))
 
     async def load_adapter(self, name: str, directory: Path) -> None:
         """See `ServingEngine`."""
-        self._refuse_closed()
         await self._home.run(self._load_adapter(name, directory))
 
     async def unload_adapter(self, name: str) -> None:
         """See `ServingEngine`."""
-        self._refuse_closed()
         await self._home.run(self._unload_adapter(name))
 
     def troubles(self) -> tuple[str, ...]:
@@ -116,15 +110,14 @@ class VllmEngine:
         return ("vLLM has ended; its log says why. Restart the server",) if self._llm.errored else ()
 
     async def metrics(self) -> str:
-        """See `ServingEngine`: nothing, since vLLM's are in this process' registry of `prometheus_client` already."""
-        return ""
+        """See `ServingEngine`."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(_VllmMetrics()).decode()
 
     async def close(self) -> None:
         """See `Engine`."""
-        if not self._closed:
-            self._closed = True
-            await self._home.run(self._stop())
-            await asyncio.to_thread(self._home.close)
+        await self._home.close(self._stop())
 
     async def _begin(self, bundle: Bundle, tokenizer: HuggingFaceTokenizer) -> None:
         """The bundle's adapter, and the canary with it."""
@@ -141,14 +134,7 @@ class VllmEngine:
         except EngineError as error:
             raise EngineError(f"vLLM is not used: {error}") from error
 
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise EngineError("the engine is closed")
-
     async def _stop(self) -> None:
-        for task in self._running:  # vLLM would leave them waiting
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
         if (listening := self._llm.output_handler) is not None:  # it would take the end for a failure
             listening.cancel()
         await asyncio.to_thread(self._llm.shutdown, SECONDS_TO_STOP)
@@ -157,8 +143,8 @@ class VllmEngine:
 
     async def _ask(self, request: GenerationRequest, likeliest: int) -> Sampled:
         async with self._outputs(request, likeliest, whole=True) as outputs:
-            sampled = [_sampled(output) async for output in outputs]
-        return sampled[-1]
+            (sampled,) = [_sampled(output) async for output in outputs]
+        return sampled
 
     async def _generate(self, request: GenerationRequest) -> Generation:
         reader = AnswerReader(request)
@@ -181,25 +167,17 @@ class VllmEngine:
         from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        most = most_tokens(request.codec, request.rules)
-        if len(request.prompt) + most > self._context:
-            raise InvalidInput(
-                f"the prompt has {len(request.prompt)} tokens and its answer up to {most}, more than the engine's context of"
-                f" {self._context}; ask for fewer tags, or send a shorter listing"
-            )
+        check_context(request, self._context)
         await self._write(request.codec.compiled)
         parameters = SamplingParams(
             temperature=0.0,
-            max_tokens=most,
+            max_tokens=most_tokens(request.codec, request.rules),
             logprobs=likeliest,
             flat_logprobs=True,
             detokenize=False,
             extra_args=dict(extra_args(request)),
             output_kind=RequestOutputKind.FINAL_ONLY if whole else RequestOutputKind.DELTA,
         )
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
         with self._adapters.using(request.adapter) as adapter:
             outputs = self._llm.generate(
                 tokens_input(list(request.prompt)),
@@ -212,12 +190,10 @@ class VllmEngine:
             except HangtagError:
                 raise
             except asyncio.CancelledError:
-                self._refuse_closed()
                 raise
             except Exception as error:
                 raise self._translated(error) from error
             finally:
-                self._running.discard(task)
                 await outputs.aclose()
 
     def _translated(self, error: Exception) -> EngineError:
@@ -253,6 +229,15 @@ class VllmEngine:
             await self._llm.remove_lora(adapter.number)
         except Exception as error:
             raise self._translated(error) from error
+
+
+class _VllmMetrics:
+    """vLLM's of the metrics of this process."""
+
+    def collect(self) -> Iterator[Any]:
+        from prometheus_client import REGISTRY
+
+        return (metric for metric in REGISTRY.collect() if metric.name.startswith("vllm:"))
 
 
 async def _start(arguments: dict[str, Any]) -> Any:
