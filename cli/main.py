@@ -11,10 +11,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, bundle, evaluate, finetune, keys, memory, serve, suggest, vocabulary
-from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidAnswer
+from cli import batch, bench, bundle, evaluate, finetune, keys, memory, serve, suggest, vocabulary
+from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidAnswer, OutputError
 
 FAILED, INVALID = 1, 2
+FAILURES = (EngineError, InvalidAnswer, OutputError, Cancelled)
 """Exit codes: hangtag could not; what was handed in is wrong."""
 
 
@@ -25,7 +26,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except HangtagError as error:
-            message, code = str(error), FAILED if isinstance(error, (EngineError, InvalidAnswer, Cancelled)) else INVALID
+            message, code = str(error), FAILED if isinstance(error, FAILURES) else INVALID
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -44,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("suggest")(suggest.suggest)
+app.command("batch")(batch.batch)
 app.command("serve")(serve.serve)
 app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(bundle.app, name="bundle")

@@ -8,7 +8,7 @@ import csv
 import gzip
 import zlib
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -192,7 +192,7 @@ class ParquetTable:
                 number += 1
                 yield Record(number, cells)
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str] | None = None) -> Generator[Any, None, None]:
         """The rows as Arrow's record batches, as they are stored."""
         with self._file() as file:
             yield from file.iter_batches(ROWS_A_BATCH, columns=columns)
