@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.evaluate_run import OutOption, run
+from cli.evaluate_users import users
 
 if TYPE_CHECKING:
     from eval.labels import Merged
 
 app = typer.Typer(help="Measure suggestions on rows with known tags.", no_args_is_help=True)
 app.command()(run)
+app.command()(users)
 
 MERGED_SHOWN = 10
 

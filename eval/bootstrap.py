@@ -6,7 +6,7 @@ The seed is fixed, so the same answers give the same intervals, and every system
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,15 @@ def resample(scores: Scores, *, samples: int = SAMPLES) -> Resampled:
     points = {name: float(values[0]) for name, values in scores.figures(np.ones((1, len(scores)))).items()}
     parts = [scores.figures(weights) for weights in _weights(len(scores), samples, scores.given.shape[1])]
     return Resampled(len(scores), points, {name: np.concatenate([part[name] for part in parts]) for name in points})
+
+
+def resample_means(values: Mapping[str, Floats], *, samples: int = SAMPLES) -> Resampled:
+    """The same for the means of `values`, each (rows,)."""
+    rows = len(next(iter(values.values())))
+    table = np.column_stack(list(values.values()))
+    means = np.concatenate([weights @ table / rows for weights in _weights(rows, samples, len(values))])
+    points = {name: float(each.mean()) for name, each in values.items()}
+    return Resampled(rows, points, dict(zip(values, means.T, strict=True)))
 
 
 def intervals(resampled: Resampled) -> dict[str, Interval]:

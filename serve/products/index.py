@@ -1,0 +1,139 @@
+"""Products by their tags, in tantivy, in memory: found by weighted tags. It knows neither listings nor users, and keeps nothing
+on disk: whoever fills it can fill it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from threading import RLock
+
+import tantivy
+
+HEAP_BYTES = 128 * 1024 * 1024
+MOST_POSTINGS = 2_000_000
+"""Products that the tags of a query stand for, all together: bounds the time of a search, however many products there are."""
+
+FEWEST_TAGS = 3
+"""Asked for even if they stand for more than MOST_POSTINGS."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedProduct:
+    """A product's id and the ids of its tags."""
+
+    id: str
+    tags: tuple[str, ...]
+    in_stock: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A product, and the sum of the weights of the tags that it shares with a query."""
+
+    product: TaggedProduct
+    score: float
+
+
+class ProductIndex:
+    """Products by tag. Any number of threads may search while one after another writes; what was written is found by every search
+    that begins later."""
+
+    def __init__(self) -> None:
+        builder = tantivy.SchemaBuilder()
+        builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
+        builder.add_text_field("tags", stored=True, tokenizer_name="raw", index_option="basic")
+        builder.add_boolean_field("in_stock", stored=True, indexed=True)
+        self._schema = builder.build()
+        self._index = tantivy.Index(self._schema)
+        self._lock = RLock()
+        self._writer = self._index.writer(HEAP_BYTES, 1)
+        self._searcher = self._index.searcher()
+
+    def __len__(self) -> int:
+        return self._searcher.num_docs
+
+    def put(self, products: Iterable[TaggedProduct], removed: Iterable[str] = ()) -> None:
+        """Remove by id, add (the same id replaces); all of it or nothing."""
+        with self._lock:
+            known = len(self) > 0
+            try:
+                for id in removed:
+                    self._writer.delete_documents_by_term("id", id)
+                for product in products:
+                    if known:
+                        self._writer.delete_documents_by_term("id", product.id)
+                    self._writer.add_document(_document(product))
+                self._writer.commit()
+            except BaseException:
+                self._writer.rollback()
+                raise
+            self._index.reload()
+            self._searcher = self._index.searcher()
+
+    def get(self, id: str) -> TaggedProduct | None:
+        """The product with the id."""
+        searcher = self._searcher
+        query = tantivy.Query.term_query(self._schema, "id", id, "basic")
+        return next((_product(searcher.doc(address)) for _, address in searcher.search(query, 1, count=False).hits), None)
+
+    def rarity(self, tag: str) -> float:
+        """ln((N + 1) / (n + 1)), of N products, n of them with the tag: inverse document frequency."""
+        searcher = self._searcher
+        return log((searcher.num_docs + 1) / (searcher.doc_freq("tags", tag) + 1))
+
+    def having(self, tag: str) -> int:
+        """How many products have the tag (those just replaced may count still)."""
+        return int(self._searcher.doc_freq("tags", tag))
+
+    def search(
+        self, weights: Mapping[str, float], count: int, *, without: Collection[str] = (), in_stock: bool = False
+    ) -> list[Found]:
+        """The `count` products with the largest sum of the weights of their tags, best first; none of `without` (ids), and only
+        those in stock where that is asked. Weights that are not positive are passed over; of many tags those that tell most are
+        used (MOST_POSTINGS)."""
+        searcher = self._searcher
+        wanted = self._telling(searcher, weights)
+        if not wanted or count < 1:
+            return []
+        clauses = [
+            (tantivy.Occur.Must, tantivy.Query.boolean_query([(tantivy.Occur.Should, self._weighted(*pair)) for pair in wanted]))
+        ]
+        clauses += [(tantivy.Occur.MustNot, tantivy.Query.term_query(self._schema, "id", id, "basic")) for id in without]
+        if in_stock:
+            stocked = tantivy.Query.term_query(self._schema, "in_stock", True, "basic")
+            clauses.append((tantivy.Occur.Must, tantivy.Query.const_score_query(stocked, 0.0)))
+        hits = searcher.search(tantivy.Query.boolean_query(clauses), count, count=False).hits
+        return [Found(_product(searcher.doc(address)), float(score)) for score, address in hits]
+
+    def _weighted(self, tag: str, weight: float) -> tantivy.Query:
+        return tantivy.Query.const_score_query(tantivy.Query.term_query(self._schema, "tags", tag, "basic"), weight)
+
+    @staticmethod
+    def _telling(searcher: tantivy.Searcher, weights: Mapping[str, float]) -> Sequence[tuple[str, float]]:
+        chosen: list[tuple[str, float]] = []
+        postings = 0
+        for tag, weight in sorted(weights.items(), key=lambda pair: (-pair[1], pair[0])):
+            if weight <= 0:
+                break
+            found = searcher.doc_freq("tags", tag)
+            postings += found
+            if len(chosen) >= FEWEST_TAGS and postings > MOST_POSTINGS:
+                break
+            if found:
+                chosen.append((tag, weight))
+        return chosen
+
+
+def _document(product: TaggedProduct) -> tantivy.Document:
+    document = tantivy.Document()
+    document.add_text("id", product.id)
+    for tag in product.tags:
+        document.add_text("tags", tag)
+    document.add_boolean("in_stock", product.in_stock)
+    return document
+
+
+def _product(document: tantivy.Document) -> TaggedProduct:
+    return TaggedProduct(str(document.get_first("id")), tuple(document.get_all("tags")), bool(document.get_first("in_stock")))
