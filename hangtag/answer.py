@@ -92,6 +92,10 @@ class AnswerCodec:
         """The tags that stand in an answer of which only the first `ids` are there. Raises `InvalidAnswer`."""
         return self._tags(ids)[0]
 
+    def has_all_tags(self, ids: Sequence[int]) -> bool:
+        """Whether the empty line after the tags is among the first `ids` of an answer. Raises `InvalidAnswer`."""
+        return self._tags(ids)[1] is not None
+
     def _tags(self, ids: Sequence[int]) -> tuple[tuple[int, ...], int | None]:
         """The tags whose ends are among the ids, and where what follows their empty line begins; None before that."""
         tags: list[int] = []

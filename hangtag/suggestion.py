@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hangtag.calibration import Clues
+from hangtag.text import match_language
 from hangtag.vocabulary import Tag
+
+CLAUSES = {"en": ("Chosen for your interests: {}.", ", ", " "), "zh": ("因您的兴趣而选：{}。", "、", "")}
+"""By language: what is said of tags that an answer owes to interests, what stands between them, and what before it. Quotation
+marks are for words of the listing, so there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagSuggestion:
     """One suggested tag, as written in the answer's language. `confidence` in 0..1 is the probability that a merchant accepts it;
-    `auto` is whether it is among the tags of which a precision is promised. `clues` are what both were told by."""
+    `auto` is whether it is among the tags of which a precision is promised. `clues` are what both were told by. It is
+    `owed_to_interests` where it would not be in the answer if nothing were known of the user."""
 
     tag: Tag
     label: str
     confidence: float
     auto: bool = False
     clues: Clues | None = None
+    owed_to_interests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +43,12 @@ class Suggestion:
     notices: tuple[str, ...] = ()
     is_calibrated: bool = False
     promise: float | None = None
+
+
+def with_interests(explanation: str, labels: Sequence[str], language: str) -> str:
+    """The explanation and, where the answer owes tags to interests, which; nothing in a language that CLAUSES lacks."""
+    known = match_language(language, CLAUSES)
+    if not labels or known is None:
+        return explanation
+    clause, between, before = CLAUSES[known]
+    return explanation + (before if explanation else "") + clause.format(between.join(labels))

@@ -23,7 +23,7 @@ from hangtag.history import InterestProfile
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
-from hangtag.suggestion import Suggestion, TagSuggestion
+from hangtag.suggestion import Suggestion, TagSuggestion, with_interests
 from hangtag.tag_rules import TagRules
 from hangtag.text import is_word_boundary, match_language, sentence_ends
 from hangtag.vocabulary import TagVocabulary
@@ -52,23 +52,32 @@ LONGEST_PIECE = 100
 
 @dataclass(frozen=True, slots=True)
 class SuggestionRequest:
-    """What is asked for. `max_tags` None means five, or as many as vocabulary and rules have room for. `hold_out`: as if the
-    memory did not know the listing (by its id) and its product, for measuring."""
+    """What is asked for. `max_tags` None means five, or as many as vocabulary and rules have room for. `personalise`, 0 to 1, is
+    how much the profile counts. `hold_out`: as if the memory did not know the listing (by its id) and its product, for measuring.
+    Raises `InvalidRules`."""
 
     listing: Listing
     profile: InterestProfile = field(default_factory=InterestProfile)
+    personalise: float = 1.0
     min_tags: int = 1
     max_tags: int | None = None
     explain: bool = True
     rules: TagRules = field(default_factory=TagRules)
     hold_out: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.personalise <= 1:
+            raise InvalidRules(f"personalise is {self.personalise}; use a number between 0 and 1", field="personalise")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A request on its way: what the engine is asked, and what the answer is made of besides."""
+    """A request on its way: what the engine is asked, what it would be asked if nothing were known of the user, and what the
+    answer is made of besides. `liked` are the tags that the user's interests speak for."""
 
     generation: GenerationRequest
+    impersonal: Callable[[], GenerationRequest]
+    liked: frozenset[int]
     confidence: Confidence
     notices: tuple[str, ...]
 
@@ -108,7 +117,8 @@ class Suggester:
     async def suggest(self, request: SuggestionRequest) -> Suggestion:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
         asked = await asyncio.to_thread(self._ask, request)
-        return self._answer(asked, await self.engine.generate(asked.generation))
+        generation = await self.engine.generate(asked.generation)
+        return self._answer(asked, generation, await self._owed(asked, generation))
 
     async def stream(self, request: SuggestionRequest) -> AsyncGenerator[TagSuggestion | Suggestion, None]:
         """The tags of an answer as they are decided, then the answer, which has them all. From an engine that gives no pieces
@@ -123,7 +133,7 @@ class Suggester:
                     for found in decided[given:]:
                         yield found
                     given = len(decided)
-        yield self._answer(asked, whole)
+        yield self._answer(asked, whole, await self._owed(asked, whole))
 
     def _ask(self, request: SuggestionRequest) -> _Asked:
         """What the engine is to be asked. An encoder takes its time, and so do the oddest rules of 100,000 tags."""
@@ -132,29 +142,58 @@ class Suggester:
         rules, left, unwritable = self._rules(request, codec)
         found = self.candidates.find(request.listing, among=left)
         remembered = self._remembered(request, found, left)
-        profile = request.profile.within(left)
+        profile = request.profile.within(left) if request.personalise else InterestProfile()
         named = remembered.likeliest(MOST_NAMED) if remembered else [candidate.tag for candidate in found]
         listing, prompt = self._prompt(request.listing, profile, codec, rules, named)
+        beside = self._prior(found, remembered)
+        interests = profile.prior().scaled(self.bundle.weights.interests * request.personalise)
         generation = GenerationRequest(
             prompt=tuple(prompt),
             codec=codec,
             rules=rules,
             quotable=tuple(listing.quotable()),
-            prior=self._prior(found, remembered, profile).within(left),
+            prior=(beside + interests).within(left),
             evidence=self._evidence(found, listing, language),
         )
+
+        def impersonal() -> GenerationRequest:
+            prompt = self._prompt(listing, InterestProfile(), codec, rules, named)[1]
+            return replace(generation, prompt=tuple(prompt), prior=beside.within(left))
+
         notices = [] if listing is request.listing else [self._cut_notice(request.listing, listing)]
         if unwritable:
             notices.append(self._unwritable_notice(unwritable, rules.max_tags))
         confidence = confidence_by(self.bundle, self.vocabulary.hash, self._words(found), remembered)
-        return _Asked(generation, confidence, tuple(notices))
+        liked = frozenset(tag for tag, weight in profile.weights.items() if weight > 0)
+        return _Asked(generation, impersonal, liked, confidence, tuple(notices))
 
-    def _answer(self, asked: _Asked, generation: Generation) -> Suggestion:
+    async def _owed(self, asked: _Asked, generation: Generation) -> frozenset[int]:
+        """The tags of an answer that it owes to the user's interests: liked ones that would not be in it if nothing were known of
+        the user. Only an answer that has liked tags is worth the question, which ends with its last tag. What the prior changed
+        token by token (`hangtag.influence`) would say too much: that a tag came earlier, or that the words brought it."""
+        codec = asked.generation.codec
+        suspects = asked.liked.intersection(codec.decided(generation.ids))
+        if not suspects:
+            return frozenset()
+        ids: tuple[int, ...] = ()
+        async with aclosing(pieces_of(self.engine, await asyncio.to_thread(asked.impersonal))) as pieces:
+            async for piece in pieces:
+                ids += piece.ids
+                if codec.has_all_tags(ids) or len(codec.decided(ids)) == asked.generation.rules.max_tags:
+                    break
+        return suspects.difference(codec.decided(ids))
+
+    def _answer(self, asked: _Asked, generation: Generation, owed: frozenset[int]) -> Suggestion:
         codec = asked.generation.codec
         answer = codec.read(generation.ids)
+        tags = tuple(
+            replace(found, owed_to_interests=tag in owed)
+            for tag, found in zip(answer.tags, self._tags(asked, generation), strict=True)
+        )
+        labels = [found.label for found in tags if found.owed_to_interests]
         return Suggestion(
-            tags=self._tags(asked, generation),
-            explanation=answer.explanation,
+            tags=tags,
+            explanation=with_interests(answer.explanation, labels, codec.language) if asked.generation.rules.explain else "",
             language=codec.language,
             model=self.bundle.model,
             vocabulary_name=self.vocabulary.name,
@@ -217,17 +256,15 @@ class Suggester:
             return None
         return self.memory.estimates(request.listing, found, hold_out=request.hold_out).within(left)
 
-    def _prior(self, found: list[Candidate], remembered: Estimates | None, profile: InterestProfile) -> TagPrior:
-        """Evidence beside the model. A memory weighs words too, so that for a vocabulary that the model never saw it replaces
-        theirs; its own vocabulary the model knows, and the memory speaks beside it."""
+    def _prior(self, found: list[Candidate], remembered: Estimates | None) -> TagPrior:
+        """Evidence beside the model, whoever asks. A memory weighs words too, so that for a vocabulary that the model never saw
+        it replaces theirs; its own vocabulary the model knows, and the memory speaks beside it."""
         if self._is_own:
             words = self._words(found).scaled(self.bundle.weights.own_candidates)
-            evidence = words + remembered.prior(OWN_TRUST) if remembered else words
-        elif remembered:
-            evidence = remembered.prior(OTHER_TRUST)
-        else:
-            evidence = self._words(found).scaled(self.bundle.weights.other_candidates)
-        return evidence + profile.prior().scaled(self.bundle.weights.interests)
+            return words + remembered.prior(OWN_TRUST) if remembered else words
+        if remembered:
+            return remembered.prior(OTHER_TRUST)
+        return self._words(found).scaled(self.bundle.weights.other_candidates)
 
     def _words(self, found: list[Candidate]) -> TagPrior:
         """What the words of the listing say of its tags, before the bundle's weights for it."""
