@@ -54,6 +54,7 @@ def load_suggester(settings: Settings) -> Suggester:
         from transformers.utils import logging as transformers_logging
 
         from serve.assemble import assemble
+        from serve.engines.choice import EngineChoice
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
@@ -63,4 +64,10 @@ def load_suggester(settings: Settings) -> Suggester:
             encoder=settings.encoder,
             vocabulary_dir=settings.vocabulary_dir,
             memory=settings.memory,
+            engine=EngineChoice(
+                settings.engine,
+                tuple(filter(None, (settings.servers or "").split(","))),
+                settings.server_key.get_secret_value() if settings.server_key is not None else None,
+                settings.engine_options,
+            ),
         )

@@ -28,3 +28,13 @@ MemoryOption = Annotated[
     Path | None,
     typer.Option("--memory", metavar="DIR", help="Remembered listings, see `hangtag memory` (else $HANGTAG_MEMORY)."),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="NAME", help="What runs the model: local, vllm or remote (else $HANGTAG_ENGINE, else local)."
+    ),
+]
+ServersOption = Annotated[
+    str | None,
+    typer.Option("--servers", metavar="URL,URL", help="vLLM servers for the engine remote (else $HANGTAG_SERVERS)."),
+]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, MemoryOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, EngineOption, MemoryOption, ServersOption, VocabularyOption
 
 
 def serve(
@@ -16,11 +16,15 @@ def serve(
     encoder: EncoderOption = None,
     vocabulary: VocabularyOption = None,
     memory: MemoryOption = None,
+    engine: EngineOption = None,
+    servers: ServersOption = None,
 ) -> None:
     """Serve the HTTP API: POST /v1/suggestions, and its documentation at /docs."""
     from serve.settings import read_settings
 
-    settings = read_settings(host=host, port=port, bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory)
+    settings = read_settings(
+        host=host, port=port, bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory, engine=engine, servers=servers
+    )
 
     import logging
 

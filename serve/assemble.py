@@ -10,7 +10,7 @@ from hangtag.bundle import Bundle
 from hangtag.formats import read_vocabulary
 from serve.candidates import Candidates
 from serve.compiling import CompiledFiles, shared_languages
-from serve.engines.local import LocalEngine
+from serve.engines.choice import EngineChoice
 from serve.memory import Memory
 from serve.semantic import SentenceTransformerEncoder
 from serve.suggester import Suggester
@@ -24,8 +24,9 @@ def assemble(
     encoder: str | None = None,
     vocabulary_dir: Path | None = None,
     memory: Path | None = None,
+    engine: EngineChoice | None = None,
 ) -> Suggester:
-    """The suggester of the bundle in `directory` with the local engine, over the tags of a file (None: the bundle's own).
+    """The suggester of the bundle in `directory` with an engine (None: the local one), over the tags of a file (None: its own).
     `encoder` is a sentence-transformers model for candidate tags; the bundle's vocabulary is their thesaurus. `vocabulary_dir`
     holds compiled vocabularies, `memory` remembered listings. Close its engine in the end. Raises `InvalidBundle`,
     `InvalidVocabulary`, `UnknownLanguage`, `InvalidPrompt`, `InvalidSettings`, `InvalidMemory`, `EngineError`; what is cheap to
@@ -39,5 +40,5 @@ def assemble(
     tokenizer = load_tokenizer(bundle)
     meanings = SentenceTransformerEncoder(encoder) if encoder is not None else None
     candidates = Candidates(tags, encoder=meanings, thesaurus=own)
-    engine = LocalEngine.load(bundle, tokenizer)
-    return Suggester(bundle, tags, tokenizer, engine, candidates, compiled=compiled, memory=remembered)
+    running = (engine or EngineChoice()).load(bundle, tokenizer, vocabulary_dir)
+    return Suggester(bundle, tags, tokenizer, running, candidates, compiled=compiled, memory=remembered)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, Json, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hangtag.errors import InvalidSettings
@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     they are made at the start; `encoder` is a sentence-transformers model (extra `semantic`), by hub id or directory, and None
     means words alone; `memory` holds tagged listings (`hangtag memory`), and None means that none are remembered.
 
+    `engine` runs the model: local, vllm in this process (with `engine_options`, arguments of vLLM as JSON), or remote, over
+    the vLLM `servers` (addresses with commas between) that ask for `server_key` (vLLM's --api-key).
+
     `keys` is the file of API keys (`hangtag keys`), `rate` what a tenant may ask whose key says nothing else, such as 600/minute.
     `bundles` is the directory from which adapters may be loaded, `adapters` the file that keeps which ones are over a restart.
     At most `running` requests are worked on at a time and `waiting` more wait; each has `deadline` seconds in all."""
@@ -33,6 +36,10 @@ class Settings(BaseSettings):
     vocabulary_dir: Path | None = None
     encoder: str | None = None
     memory: Path | None = None
+    engine: Literal["local", "vllm", "remote"] = "local"
+    engine_options: Json[dict[str, Any]] = Field(default="{}")
+    servers: str | None = None
+    server_key: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     keys: Path | None = None

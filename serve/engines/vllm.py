@@ -67,9 +67,7 @@ class VllmEngine:
         where they are missing; None is a directory that goes with the engine. `options` are further arguments of vLLM's
         `AsyncEngineArgs`. Raises `EngineError`, `InvalidSettings`, `InvalidBundle`."""
         if refused := sorted(OURS & set(options or ())):
-            raise InvalidSettings(
-                f"vLLM's {refused[0]} is for hangtag to set; leave it out of the options", field="engine_options"
-            )
+            raise InvalidSettings(f"vLLM's {refused[0]} is set by hangtag; leave it out of the options", field="engine_options")
         temporary = None if vocabulary_dir is not None else tempfile.TemporaryDirectory(prefix="hangtag-vocabularies-")
         directory = vocabulary_dir or Path(str(temporary.name if temporary else ""))
         arguments = {**_arguments(bundle, directory), **(options or {})}

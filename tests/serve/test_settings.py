@@ -36,3 +36,12 @@ def test_a_value_without_a_meaning_is_an_error(monkeypatch: pytest.MonkeyPatch) 
         read_settings()
     with pytest.raises(InvalidSettings, match="65535"):
         read_settings(port=70000)
+
+
+def test_engine_options_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().engine_options == {}
+    monkeypatch.setenv("HANGTAG_ENGINE_OPTIONS", '{"tensor_parallel_size": 2}')
+    assert read_settings().engine_options == {"tensor_parallel_size": 2}
+    monkeypatch.setenv("HANGTAG_ENGINE_OPTIONS", "tensor_parallel_size=2")
+    with pytest.raises(InvalidSettings, match="HANGTAG_ENGINE_OPTIONS"):
+        read_settings()
