@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
 from hangtag.errors import InvalidHistory, InvalidListing, UnknownItem
-from hangtag.history import Event, InterestProfile, microseconds, rarity
+from hangtag.history import Event, InterestProfile, microseconds, moment, rarity
 from hangtag.listing import Listing
 from hangtag.vocabulary import TagVocabulary
-from serve.store import catalogue, events, people, profiles, suggestions
+from serve.store import catalogue, demand, events, people, profiles, suggestions
 from serve.store.catalogue import Product
 from serve.store.database import Database
 from serve.store.events import Taken, UserEvent
@@ -141,6 +141,25 @@ class Store:
         with self.database.write() as connection:
             if not catalogue.remove(connection, tenant, checked_name(id, "id", InvalidListing)):
                 raise UnknownItem(f"there is no listing {id!r}", field="id")
+
+    # what recommendations need
+
+    def wanted(self, tenant: str, count: int, *, within: timedelta | None = None) -> list[str]:
+        """The products that users asked for most, within so much time or at all."""
+        since = microseconds(self._clock() - within) if within is not None else 0
+        with self.database.read() as connection:
+            return demand.wanted(connection, tenant, since, count)
+
+    def latest_change(self, tenant: str) -> datetime | None:
+        """When a product was added or changed last; None for an empty catalogue."""
+        with self.database.read() as connection:
+            changed = demand.latest_change(connection, tenant)
+        return moment(changed) if changed else None
+
+    def existing(self, tenant: str, ids: Collection[str]) -> set[str]:
+        """Those of the products that the catalogue has."""
+        with self.database.read() as connection:
+            return demand.existing(connection, tenant, ids)
 
     # suggestions and what became of them
 

@@ -1,0 +1,176 @@
+"""`Recommender`: products for a user, products like one, a user's tags for one, out of the store. It knows no HTTP and no model.
+
+The index of a tenant's products is made of the store at the first look and brought up to date before each further one; it is
+never written anywhere, so that it can't be older than the store for longer than CHECK_SECONDS.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from hangtag.vocabulary import TagVocabulary
+from serve.products import ProductIndex, Recommendation, TaggedProduct, recommend, similar, tags_around
+from serve.ranking import tag_scores
+from serve.store import Product, Store
+
+MOST_TENANTS = 16
+"""Indexes in memory; that of the tenant who asked longest ago goes first."""
+
+CHECK_SECONDS = 2.0
+SLOWEST_WRITE = timedelta(seconds=60)
+"""A product can be seen this long after the time that its change bears: large imports are one transaction."""
+
+TRENDING = timedelta(days=30)
+DEMAND_SECONDS = 60.0
+"""How old the list of what is in demand may be."""
+
+DEMANDED = 200
+
+
+class Basis(StrEnum):
+    """What recommendations rest on."""
+
+    INTERESTS = "interests"
+    TRENDING = "trending"
+    POPULAR = "popular"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """Products, best first, and what they rest on: where a user has no interests yet that any product has, what is in demand."""
+
+    basis: Basis
+    products: Sequence[Recommendation]
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """The index of one tenant, and how new it is."""
+
+    index: ProductIndex = field(default_factory=ProductIndex)
+    changed: datetime | None = None
+    checked: float = float("-inf")
+    late: dict[str, TaggedProduct] = field(default_factory=dict)
+    demanded: tuple[Basis, Sequence[str]] = (Basis.NOTHING, ())
+    demand_until: float = float("-inf")
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Recommender:
+    """Recommends what the store's catalogue has. Methods block: call them from a thread. Raise `UnknownItem`,
+    `StoreUnavailable`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def for_user(
+        self, tenant: str, user: str, vocabulary: TagVocabulary, count: int, *, diversity: float = 0.0, include_seen: bool = False
+    ) -> Recommended:
+        """`count` products in stock that suit the user's interests and that no event of theirs is about (unless `include_seen`);
+        what is in demand where the user's interests lead to none."""
+        interests = _by_id(self.store.profile(tenant, user, vocabulary).weights, vocabulary)
+        seen = set() if include_seen else self.store.seen(tenant, user)
+        shelf = self._shelf(tenant)
+        while True:
+            found = recommend(shelf.index, interests, count, diversity=diversity, without=seen)
+            if self._all_exist(tenant, shelf, found):
+                break
+        return Recommended(Basis.INTERESTS, found) if found else self._in_demand(tenant, shelf, count, seen)
+
+    def like(self, tenant: str, product: str, count: int, *, diversity: float = 0.0) -> list[Recommendation]:
+        """`count` products in stock whose tags are most like those of the product."""
+        shelf = self._shelf(tenant)
+        asked = self._product(tenant, product)
+        while True:
+            found = similar(shelf.index, asked, count, diversity=diversity)
+            if self._all_exist(tenant, shelf, found):
+                return found
+
+    def tags(
+        self, tenant: str, user: str, vocabulary: TagVocabulary, count: int, product: str | None = None
+    ) -> list[tuple[str, float]]:
+        """The user's `count` best tags by id with their scores, best first; with a product, those that suit both, see
+        `serve.ranking.tag_scores`."""
+        interests = self.store.profile(tenant, user, vocabulary).weights
+        given: Mapping[int, float] = {}
+        around: Mapping[int, float] = {}
+        if product is not None:
+            shelf = self._shelf(tenant)
+            asked = self._product(tenant, product)
+            given = {vocabulary.index(tag): 1.0 for tag in asked.tags if tag in vocabulary}
+            near = tags_around(shelf.index, asked)
+            around = {vocabulary.index(tag): share for tag, share in near.items() if tag in vocabulary}
+        scores = tag_scores(interests, given, around)
+        best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:count]
+        return [(vocabulary.tags[tag].id, score) for tag, score in best]
+
+    def _product(self, tenant: str, id: str) -> TaggedProduct:
+        return _tagged(self.store.product(tenant, id))
+
+    def _in_demand(self, tenant: str, shelf: _Shelf, count: int, seen: set[str]) -> Recommended:
+        with shelf.lock:
+            if time.monotonic() >= shelf.demand_until:
+                shelf.demanded = self._demanded(tenant)
+                shelf.demand_until = time.monotonic() + DEMAND_SECONDS
+            basis, ids = shelf.demanded
+        products = (shelf.index.get(id) for id in ids if id not in seen)
+        stocked = [product for product in products if product is not None and product.in_stock][:count]
+        size = len(stocked)
+        if not stocked:
+            return Recommended(Basis.NOTHING, ())
+        return Recommended(basis, [Recommendation(each, (size - place) / size) for place, each in enumerate(stocked)])
+
+    def _demanded(self, tenant: str) -> tuple[Basis, Sequence[str]]:
+        for basis, within in ((Basis.TRENDING, TRENDING), (Basis.POPULAR, None)):
+            if ids := self.store.wanted(tenant, DEMANDED, within=within):
+                return basis, ids
+        return Basis.NOTHING, ()
+
+    def _all_exist(self, tenant: str, shelf: _Shelf, found: Sequence[Recommendation]) -> bool:
+        """Whether the catalogue still has all of them; what it has not leaves the index."""
+        ids = {each.product.id for each in found}
+        gone = ids - self.store.existing(tenant, ids)
+        if gone:
+            shelf.index.put((), removed=gone)
+        return not gone
+
+    def _shelf(self, tenant: str) -> _Shelf:
+        """The tenant's products, as new as the store has them."""
+        with self._lock:
+            shelf = self._shelves.setdefault(tenant, _Shelf())
+            self._shelves.move_to_end(tenant)
+            while len(self._shelves) > MOST_TENANTS:
+                self._shelves.popitem(last=False)
+        with shelf.lock:
+            changed = self.store.latest_change(tenant)
+            if changed is not None and (changed != shelf.changed or time.monotonic() >= shelf.checked + CHECK_SECONDS):
+                self._refresh(tenant, shelf, changed)
+        return shelf
+
+    def _refresh(self, tenant: str, shelf: _Shelf, changed: datetime) -> None:
+        since = shelf.changed - SLOWEST_WRITE if shelf.changed is not None else None
+        late: dict[str, TaggedProduct] = {}
+        for page in self.store.products(tenant, since):
+            found = {product.listing.id: _tagged(product) for product in page}
+            if fresh := [product for id, product in found.items() if shelf.late.get(id) != product]:
+                shelf.index.put(fresh)
+            if since is not None:
+                late.update(found)
+        shelf.late, shelf.changed, shelf.checked = late, changed, time.monotonic()
+
+
+def _tagged(product: Product) -> TaggedProduct:
+    return TaggedProduct(product.listing.id, product.tags, product.in_stock)
+
+
+def _by_id(weights: Mapping[int, float], vocabulary: TagVocabulary) -> dict[str, float]:
+    return {vocabulary.tags[tag].id: weight for tag, weight in weights.items()}

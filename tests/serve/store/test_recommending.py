@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import pytest
+
+from hangtag.errors import UnknownItem
+from hangtag.listing import Listing
+from serve.recommending import Basis, Recommender
+from serve.store import Product, Store
+from tests.serve.store.shop import HEADPHONES, SHIRT, SHOP, VOCABULARY, did
+
+SPEAKER = Product(Listing("Speaker", id="P1"), ("Bluetooth", "Red"))
+TROUSERS = Product(Listing("Trousers", id="T1"), ("Linen",))
+
+
+@pytest.fixture
+def recommender(store: Store) -> Recommender:
+    store.put_products(SHOP, [SHIRT, HEADPHONES, SPEAKER, TROUSERS])
+    return Recommender(store)
+
+
+def ids(recommender: Recommender, user: str = "ann", **options: object) -> list[str]:
+    found = recommender.for_user(SHOP, user, VOCABULARY, 5, **options)  # type: ignore[arg-type]
+    return [each.product.id for each in found.products]
+
+
+def test_what_a_user_just_did_is_in_the_next_recommendation(recommender: Recommender) -> None:
+    recommender.store.add_events(SHOP, [did("ann", "view", product="S1")])
+    found = recommender.for_user(SHOP, "ann", VOCABULARY, 5)
+    assert found.basis is Basis.INTERESTS
+    assert {each.product.id for each in found.products} == {"T1", "P1"}  # seen: S1; sold out: H1
+    recommender.store.add_events(
+        SHOP, [did("ann", "purchase", "Bluetooth", hours=0), did("ann", "purchase", "Bluetooth", hours=0.1)]
+    )
+    (first, *_) = recommender.for_user(SHOP, "ann", VOCABULARY, 5).products
+    assert first.product.id == "P1"
+    assert first.reasons[0] == "Bluetooth"
+    assert "S1" in ids(recommender, include_seen=True)
+
+
+def test_a_catalogue_that_changes_is_followed(recommender: Recommender, url: str) -> None:
+    recommender.store.add_events(SHOP, [did("ann", "like", "Linen")])
+    assert ids(recommender) == ["T1", "S1"]
+    later = Store(url)
+    later.put_products(SHOP, [replace(TROUSERS, in_stock=False), Product(Listing("Sheet", id="B1"), ("Linen",))])
+    assert ids(recommender) == ["B1", "S1"]
+    later.remove_product(SHOP, "B1")
+    assert ids(recommender) == ["S1"]
+    later.close()
+
+
+def test_strangers_are_told_what_is_in_demand(recommender: Recommender) -> None:
+    assert recommender.for_user(SHOP, "new", VOCABULARY, 5).basis is Basis.NOTHING
+    old = [did("ann", "purchase", product="T1", hours=24 * 60)]
+    recommender.store.add_events(SHOP, old)
+    other = Recommender(recommender.store)
+    found = other.for_user(SHOP, "new", VOCABULARY, 5)
+    assert (found.basis, [each.product.id for each in found.products]) == (Basis.POPULAR, ["T1"])
+    recommender.store.add_events(SHOP, [did("bob", "view", product="P1"), did("bob", "dislike", product="S1")])
+    trending = Recommender(recommender.store).for_user(SHOP, "new", VOCABULARY, 5)
+    assert (trending.basis, [each.product.id for each in trending.products]) == (Basis.TRENDING, ["P1"])
+    assert trending.products[0].reasons == ()
+
+
+def test_tenants_do_not_mix(recommender: Recommender) -> None:
+    recommender.store.put_products("other", [Product(Listing("Theirs", id="X1"), ("Linen",))])
+    recommender.store.add_events(SHOP, [did("ann", "like", "Linen")])
+    assert "X1" not in ids(recommender)
+    assert recommender.for_user("other", "ann", VOCABULARY, 5).basis is Basis.NOTHING
+
+
+def test_similar_products_are_in_stock(recommender: Recommender) -> None:
+    assert [each.product.id for each in recommender.like(SHOP, "S1", 5)] == ["T1", "P1"]
+    with pytest.raises(UnknownItem, match="there is no listing 'nothing'"):
+        recommender.like(SHOP, "nothing", 5)
+
+
+def test_a_users_tags_alone_and_for_a_product(recommender: Recommender) -> None:
+    recommender.store.add_events(SHOP, [did("ann", "like", "Bluetooth", "Linen"), did("ann", "like", "Bluetooth")])
+    assert [tag for tag, _ in recommender.tags(SHOP, "ann", VOCABULARY, 5)] == ["Bluetooth", "Linen"]
+    assert recommender.tags(SHOP, "ann", VOCABULARY, 5, product="T1")[0][0] == "Linen"
+    assert recommender.tags(SHOP, "nobody", VOCABULARY, 5) == []
