@@ -68,6 +68,6 @@ def load_suggester(settings: Settings) -> Suggester:
                 settings.engine,
                 tuple(filter(None, (settings.servers or "").split(","))),
                 settings.server_key.get_secret_value() if settings.server_key is not None else None,
-                settings.engine_options,
+                settings.engine_options or {},
             ),
         )

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     encoder: str | None = None
     memory: Path | None = None
     engine: Literal["local", "vllm", "remote"] = "local"
-    engine_options: Json[dict[str, Any]] = Field(default="{}")
+    engine_options: Json[dict[str, Any]] | None = None
     servers: str | None = None
     server_key: SecretStr | None = None
     host: str = "127.0.0.1"

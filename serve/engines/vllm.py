@@ -9,8 +9,8 @@ import itertools
 import json
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,16 @@ OURS = frozenset(
 class VllmEngine:
     """Greedy. Whatever library errors there are come out as `EngineError`."""
 
-    def __init__(self, llm: Any, home: HomeLoop, vocabularies: Path, context: int) -> None:
-        """`llm` is an `AsyncLLM` that was made in `home`; `vocabularies` the directory it was told of."""
-        self._llm, self._home, self._context = llm, home, context
+    def __init__(
+        self, llm: Any, home: HomeLoop, vocabularies: Path, context: int, at_last: Callable[[], object] = lambda: None
+    ) -> None:
+        """`llm` is an `AsyncLLM` that was made in `home`; `vocabularies` the directory it was told of. `at_last` is called when
+        the engine is closed."""
+        self._llm, self._home, self._context, self._at_last = llm, home, context, at_last
         self._vocabularies, self._written, self._writing = vocabularies, set[str](), asyncio.Lock()
         self._adapters = AdapterNames()
         self._own: Adapter | None = None
         self._numbers = itertools.count()
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def load(
@@ -68,23 +70,18 @@ class VllmEngine:
         `AsyncEngineArgs`. Raises `EngineError`, `InvalidSettings`, `InvalidBundle`."""
         if refused := sorted(OURS & set(options or ())):
             raise InvalidSettings(f"vLLM's {refused[0]} is set by hangtag; leave it out of the options", field="engine_options")
-        temporary = None if vocabulary_dir is not None else tempfile.TemporaryDirectory(prefix="hangtag-vocabularies-")
-        directory = vocabulary_dir or Path(str(temporary.name if temporary else ""))
-        arguments = {**_arguments(bundle, directory), **(options or {})}
-        home = HomeLoop("hangtag-vllm")
-        try:
-            llm = home.wait(_start(arguments))
-        except BaseException:
-            home.stop()
-            raise
-        engine = cls(llm, home, directory, min(bundle.context, int(llm.model_config.max_model_len)))
-        engine._temporary = temporary
-        try:
+        with ExitStack() as failing:
+            temporary = tempfile.TemporaryDirectory(prefix="hangtag-vocabularies-")
+            failing.callback(temporary.cleanup)
+            directory = vocabulary_dir or Path(temporary.name)
+            home = HomeLoop("hangtag-vllm")
+            failing.callback(home.stop)
+            llm = home.wait(_start({**_arguments(bundle, directory), **(options or {})}))
+            context = min(bundle.context, int(llm.model_config.max_model_len))
+            engine = cls(llm, home, directory, context, temporary.cleanup)
+            failing.callback(lambda: home.wait(engine._stop()))
             home.wait(engine._begin(bundle, tokenizer))
-        except BaseException:
-            home.wait(engine._stop())
-            home.stop()
-            raise
+            failing.pop_all()
         return engine
 
     async def generate(self, request: GenerationRequest) -> Generation:
@@ -136,8 +133,7 @@ class VllmEngine:
         if (listening := self._llm.output_handler) is not None:  # it would take the end for a failure
             listening.cancel()
         await asyncio.to_thread(self._llm.shutdown, SECONDS_TO_STOP)
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._at_last()
 
     async def _ask(self, request: GenerationRequest, likeliest: int) -> Sampled:
         async with self._outputs(request, likeliest, whole=True) as outputs:

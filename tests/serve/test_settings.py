@@ -39,7 +39,7 @@ def test_a_value_without_a_meaning_is_an_error(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_engine_options_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_settings().engine_options == {}
+    assert read_settings().engine_options is None
     monkeypatch.setenv("HANGTAG_ENGINE_OPTIONS", '{"tensor_parallel_size": 2}')
     assert read_settings().engine_options == {"tensor_parallel_size": 2}
     monkeypatch.setenv("HANGTAG_ENGINE_OPTIONS", "tensor_parallel_size=2")
