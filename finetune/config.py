@@ -165,6 +165,7 @@ class Recipe(Section):
     preference: Preference = Preference()
     loss: Literal["plain", "allowed"] = "plain"
     prior: bool = False
+    memory: bool = False
     order: Literal["given", "sampled"] = "given"
     sequences: Sequences = Sequences()
     batch: Batch = Batch()
@@ -177,6 +178,8 @@ class Recipe(Section):
     def _fitting(self) -> Recipe:
         if self.prior and self.loss != "allowed":
             raise ValueError("prior: true belongs to loss: allowed, where the decoder's biases are known; set loss: allowed")
+        if self.memory and not self.prior:
+            raise ValueError("memory: true belongs to prior: true: the adapter learns what the memory does not say; set both")
         if self.sequences.length > self.prompt.context:
             raise ValueError(f"sequences.length {self.sequences.length} is over prompt.context {self.prompt.context}; lower it")
         if self.sequences.packing and self.batch.tokens:

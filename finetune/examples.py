@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eval.corpus import Corpus
 from eval.run import make_questions
@@ -73,7 +73,8 @@ def make_examples(
     suggester: Suggester, corpus: Corpus, *, max_tags: int, explain: bool, tick: Tick = lambda done: None
 ) -> list[Example]:
     """An example for each row of the corpus; the suggester's engine must be a `Listener`. Of more than `max_tags` tags the first
-    are kept. Raises `InvalidData` naming file and line for a row that can't be asked."""
+    are kept; a memory says what it would say if it did not hold the row. Raises `InvalidData` naming file and line for a row that
+    can't be asked."""
     return asyncio.run(_make(suggester, corpus, max_tags, explain, tick))
 
 
@@ -83,7 +84,7 @@ async def _make(suggester: Suggester, corpus: Corpus, max_tags: int, explain: bo
     examples = []
     for question in make_questions(corpus, suggester, k=max_tags, at_most=True, explain=explain):
         try:
-            suggestion = await suggester.suggest(question.request)
+            suggestion = await suggester.suggest(replace(question.request, hold_out=True))
         except InvalidInput as error:
             place = corpus.test.place(question.position)
             raise InvalidData(f"{place}: row {question.id!r}: {error}", field=error.field) from error

@@ -8,6 +8,9 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eval.baselines import Tick
+from eval.corpus import Corpus
+from eval.remember import remember
 from finetune.config import Recipe
 from finetune.model import BaseFiles
 from hangtag.bundle import Bundle, Weights
@@ -17,6 +20,7 @@ from prompts.render import TEMPLATES, PromptTemplate
 from serve.candidates import Candidates
 from serve.compiling import shared_languages
 from serve.engines.engine import Engine
+from serve.memory import Memory
 from serve.suggester import Suggester
 from serve.tokenizer import HuggingFaceTokenizer
 
@@ -31,6 +35,7 @@ class Kit:
     vocabulary: TagVocabulary
     tokenizer: HuggingFaceTokenizer
     candidates: Candidates
+    memory: Memory | None = None
 
     @property
     def pad_id(self) -> int:
@@ -41,7 +46,11 @@ class Kit:
     def suggester(self, engine: Engine, *, context: int | None = None) -> Suggester:
         """A suggester as serving has it, over any engine; `context` where listings are to be cut to another length."""
         bundle = self.bundle if context is None else replace(self.bundle, context=context)
-        return Suggester(bundle, self.vocabulary, self.tokenizer, engine, self.candidates)
+        return Suggester(bundle, self.vocabulary, self.tokenizer, engine, self.candidates, memory=self.memory)
+
+    def remembering(self, corpus: Corpus, folder: Path, tick: Tick) -> Kit:
+        """With a memory of the corpus's training rows in `folder`, fitted as a shop would fit it. Raises `InvalidMemory`."""
+        return replace(self, memory=remember(corpus, self.candidates, folder, tick).memory)
 
 
 def make_kit(recipe: Recipe, files: BaseFiles, vocabulary: TagVocabulary, folder: Path) -> Kit:

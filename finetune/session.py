@@ -80,6 +80,9 @@ def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, weights: bool = T
     data = read_data(recipe.data, recipe.name, preferences=recipe.method != "sft")
     files = find_base(recipe.base, weights=weights)
     kit = make_kit(recipe, files, data.vocabulary, folder)
+    if recipe.memory:
+        watch.begin("Memory", 100)
+        kit = kit.remembering(data.held, folder, lambda share: watch.done("Memory", round(100 * share)))
     suggester = kit.suggester(Listener(), context=recipe.sequences.length)
     explain = recipe.prompt.explanation == "quotes"
     most = min(recipe.prompt.max_tags, len(data.vocabulary))

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from finetune.config import Base, Recipe
 from finetune.export import export_run
+from finetune.folder import check_disk
 from finetune.model import check_adapter, find_base, load_model, out_of_memory
 from finetune.reading import read_recipe
 from finetune.session import Finished, train_run
@@ -106,6 +108,23 @@ def test_no_half_written_bundle_is_left(whole: Finished, tmp_path: Path, monkeyp
         export_run(whole.folder, tmp_path / "bundle")
     with pytest.raises(InvalidSettings, match="no run here"):
         export_run(tmp_path, tmp_path / "other")
+
+
+def test_a_full_disk_stops_the_run_and_says_so(tiny_bundle: Path, tmp_path: Path):
+    recipe = recipe_in(tmp_path, tiny_bundle / "base", schedule={"steps": 2}, evaluation={"every": 0, "rows": 2})
+    full = tmp_path / "run" / "evaluations.jsonl.part"
+    full.parent.mkdir()
+    full.symlink_to("/dev/full")
+    with pytest.raises(EngineError, match="the disk is full .*make room, then go on with --resume"):
+        train_run(recipe, tmp_path / "run", Silent())
+    full.unlink()
+    assert train_run(recipe, tmp_path / "run", Silent(), resume=True).is_whole
+
+
+def test_a_disk_without_room_for_checkpoints_is_refused_before_training(tmp_path: Path):
+    parameters = [torch.nn.Parameter(torch.empty(2**45, device="meta"))]
+    with pytest.raises(EngineError, match=r"checkpoints need about [\d,]+ MiB, the disk has"):
+        check_disk(tmp_path, SimpleNamespace(parameters=lambda: parameters))
 
 
 def test_a_base_that_changed_is_refused(tiny_bundle: Path, tmp_path: Path):
