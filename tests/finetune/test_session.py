@@ -115,7 +115,7 @@ def test_a_full_disk_stops_the_run_and_says_so(tiny_bundle: Path, tmp_path: Path
     full = tmp_path / "run" / "evaluations.jsonl.part"
     full.parent.mkdir()
     full.symlink_to("/dev/full")
-    with pytest.raises(EngineError, match="the disk is full .*make room, then go on with --resume"):
+    with pytest.raises(EngineError, match=r"the disk is full .*make room, then go on with --resume"):
         train_run(recipe, tmp_path / "run", Silent())
     full.unlink()
     assert train_run(recipe, tmp_path / "run", Silent(), resume=True).is_whole
