@@ -37,6 +37,7 @@ def show(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A bundle
         "weights": f"candidates {weights.own_candidates:g} (own tags, {weights.own_stated:g} more nats if stated),"
         f" {weights.other_candidates:g} (other tags);"
         f" interests {weights.interests:g}; evidence {weights.evidence:g}",
+        "calibration": "; ".join(_curves(bundle).values()) or "none: confidence compares, no more",
     }
     table = plain_table("", "")
     table.show_header = False
@@ -92,6 +93,7 @@ def _parts(bundle: Bundle) -> dict[str, str]:
         parts["base"] = f"{bundle.hub} at {bundle.revision}"
     parts["vocabulary"] = f"{len(bundle.vocabulary):,} tags, {bundle.vocabulary.hash[:12]}…"
     parts |= {"languages": ", ".join(bundle.languages), "context": f"{bundle.context:,} tokens"}
+    parts |= {f"calibration, {name}": said.partition(": ")[2] for name, said in _curves(bundle).items()}
     parts |= {f"weights.{name}": f"{value:g}" for name, value in asdict(bundle.weights).items()}
     try:  # no component: a note of how it was made
         best = json.loads((bundle.directory / "metrics.json").read_text(encoding="utf-8"))["best"]
@@ -99,6 +101,21 @@ def _parts(bundle: Bundle) -> dict[str, str]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
     return parts
+
+
+def _curves(bundle: Bundle) -> dict[str, str]:
+    """What each calibration is for -> the same and what it was worth."""
+    from hangtag.calibration import ANY, MEMORY
+
+    found = {}
+    for (vocabulary, evidence), curve in sorted(bundle.calibrations.curves.items()):
+        named = {ANY: "any other tags", bundle.vocabulary.hash: "own tags"}.get(vocabulary, f"tags {vocabulary[:12]}…")
+        name = f"{named} with a memory" if evidence == MEMORY else named
+        error = f", ECE {curve.figures['ECE']:.3f}" if "ECE" in curve.figures else ""
+        kept = curve.promise
+        promised = f", promise {kept.precision:g} from {kept.threshold:.2f} on ({kept.share:.0%} pass)" if kept else ""
+        found[name] = f"{name}: {curve.method}, {curve.rows:,} rows{error}{promised}"
+    return found
 
 
 def _tag_changes(before: Bundle, after: Bundle) -> list[str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.calibrate import calibrate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from finetune.session import Prepared
 
 app = typer.Typer(help="Tune a model on your own data.", no_args_is_help=True)
+app.command()(calibrate)
 
 INTERRUPTED = 130
 SHOWN_TOKENS = 400

@@ -109,10 +109,12 @@ def _show_text(suggestion: Suggestion) -> None:
     from cli.console import output, plain_table, print_table
 
     console = output()
-    table = plain_table("Tag", "Confidence", "Facet")
+    promised = ("Auto",) if suggestion.promise is not None else ()
+    table = plain_table("Tag", "Confidence", *promised, "Facet")
     table.columns[1].justify = "right"
     for found in suggestion.tags:
-        table.add_row(Text(found.label, style="bold cyan"), f"{found.confidence:.0%}", Text(found.tag.facet, style="dim"))
+        auto = ("yes" if found.auto else "",) if promised else ()
+        table.add_row(Text(found.label, style="bold cyan"), f"{found.confidence:.0%}", *auto, Text(found.tag.facet, style="dim"))
     if suggestion.tags:
         print_table(console, table)
     else:
@@ -120,6 +122,12 @@ def _show_text(suggestion: Suggestion) -> None:
     if suggestion.explanation:
         console.print()
         console.print(suggestion.explanation)
+    if suggestion.promise is not None:
+        console.print()
+        console.print(f"Auto: of such tags at least {suggestion.promise:.0%} are right, as promised.", style="dim")
+    elif suggestion.tags and not suggestion.is_calibrated:
+        console.print()
+        console.print("Confidence is not calibrated: it compares tags of one answer, no more.", style="dim")
     for notice in suggestion.notices:
         console.print()
         console.print(f"Note: {notice}", style="yellow")

@@ -33,7 +33,9 @@ def test_suggest_shows_tags_confidence_facet_and_reason(run: Run) -> None:
         assert label in VOCABULARY
         assert 0 <= int(confidence.removesuffix("%")) <= 100
         assert facet in VOCABULARY
-    assert len(result.stdout.split("\n\n")) == 2
+    _, reason, note = result.stdout.split("\n\n")
+    assert reason
+    assert note == "Confidence is not calibrated: it compares tags of one answer, no more.\n"
     assert not any(line.endswith(" ") for line in result.stdout.splitlines())
 
 
