@@ -89,6 +89,10 @@ class InterestProfile:
             weights[tag] += share
         return cls(dict(weights))
 
+    def __add__(self, other: InterestProfile) -> InterestProfile:
+        tags = {**self.weights, **other.weights}
+        return InterestProfile({tag: self.weights.get(tag, 0.0) + other.weights.get(tag, 0.0) for tag in tags})
+
     def top(self, count: int) -> list[int]:
         """The `count` tags with the largest positive weight, best first; equal weights in the vocabulary's order."""
         liked = [tag for tag, weight in self.weights.items() if weight > 0]

@@ -163,14 +163,16 @@ class Store:
 
     # suggestions and what became of them
 
-    def record(self, tenant: str, listing: Listing, suggested: Sequence[str], user: str | None = None) -> str:
-        """Keep a suggestion by tag ids for feedback, and for events of its product (`listing.id`, may be empty); its id. `user`
-        is whose interests were in it."""
+    def record(
+        self, tenant: str, listing: Listing, suggested: Sequence[str], user: str | None = None, *, teaches: bool = True
+    ) -> str:
+        """Keep a suggestion by tag ids for feedback; its id. `user` is whom it was for; without one it `teaches` what tags its
+        product (`listing.id`, may be empty) has, until somebody knows better."""
         if listing.id:
             checked_name(listing.id, "product", InvalidListing)
         name = self._user(tenant, user) if user is not None else None
         with self.database.write() as connection:
-            return suggestions.record(connection, tenant, listing, tuple(suggested), name, self._clock())
+            return suggestions.record(connection, tenant, listing, tuple(suggested), name, self._clock(), teaches=teaches)
 
     def give_feedback(self, tenant: str, id: str, given: Feedback) -> Recorded:
         """Keep feedback, in place of any given before; the suggestion that it is on. Raises `UnknownItem`, `InvalidFeedback`."""

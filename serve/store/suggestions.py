@@ -1,6 +1,7 @@
 """Suggestions that were made, and what became of them: accepted, rejected, added tags. They know rows, no vocabulary.
 
-One that had a user's interests in it hangs on the user and goes with it, and says nothing about the product's tags to others.
+One that was made for a user hangs on the user and goes with it; one that had interests in it says nothing about the product's
+tags to others.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Tags = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """A suggestion that was made: the listing, whose `id` is the product's or empty, and the suggested tags by id. `user` is the
-    name in the store, None where nobody's interests were in it."""
+    name in the store, None where it was for nobody in particular."""
 
     id: str
     listing: Listing
@@ -70,13 +71,22 @@ class Feedback:
         return tuple(dict.fromkeys((*self.accepted, *self.added)))
 
 
-def record(connection: Connection, tenant: str, listing: Listing, suggested: Tags, user: str | None, now: datetime) -> str:
-    """Keep a suggestion; its id, which nobody can guess."""
+def record(
+    connection: Connection,
+    tenant: str,
+    listing: Listing,
+    suggested: Tags,
+    user: str | None,
+    now: datetime,
+    *,
+    teaches: bool = True,
+) -> str:
+    """Keep a suggestion; its id, which nobody can guess. One for nobody in particular may teach what tags its product has."""
     id = secrets.token_hex(16)
     owner = None
     if user is not None:
         owner = profiles.lock(connection, tenant, [user], make=True)[user].id
-    elif listing.id and suggested:
+    if listing.id and suggested and teaches:
         _learn(connection, tenant, listing.id, suggested, now)
     connection.execute(
         insert(suggestions),
@@ -100,8 +110,8 @@ def find(connection: Connection, tenant: str, id: str) -> Recorded | None:
 
 
 def judge(connection: Connection, tenant: str, recorded: Recorded, given: Feedback, now: datetime) -> None:
-    """Keep feedback in place of any that was given on the suggestion before. The user whose interests were in it likes what was
-    accepted or added, and not what was rejected; another suggestion's product has these tags from now on."""
+    """Keep feedback in place of any that was given on the suggestion before. The user that it was made for likes what was
+    accepted or added, and not what was rejected; where it was for nobody, its product has the right tags from now on."""
     connection.execute(select(suggestions.c.id).where(suggestions.c.id == recorded.id).with_for_update())
     before = connection.execute(_FEEDBACK.where(feedback.c.suggestion == recorded.id)).one_or_none()
     if before is not None and _feedback(*before[1:4]) == given:

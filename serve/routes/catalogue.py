@@ -1,0 +1,59 @@
+"""`/v1/listings`: the merchant's catalogue, which the memory learns from at once. It never logs a listing's text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+
+from hangtag.errors import BatchTooLong, InvalidInput
+from serve.learning import forget, learn
+from serve.state import TheCaller, TheCallersSuggester, TheShelf
+from serve.store_schemas import LISTING_EXAMPLE, DoneBody, ListingBody, ListingsBody, OneOrManyListings, StoredBody
+
+MOST_LISTINGS = 1_000
+
+router = APIRouter()
+
+EXAMPLES = {
+    "one": {"summary": "One listing", "value": LISTING_EXAMPLE},
+    "many": {"summary": "Many", "value": {"listings": [LISTING_EXAMPLE]}},
+}
+
+
+@router.post("/v1/listings", summary="Add listings to the catalogue, or change them")
+async def put(
+    caller: TheCaller,
+    body: Annotated[OneOrManyListings, Body(openapi_examples=EXAMPLES)],
+    suggester: TheCallersSuggester,
+    shelf: TheShelf,
+) -> StoredBody:
+    """One listing, or `listings`: all of them or none; one with a known id replaces what was there. Those with tags help with
+    the next suggestion, where the server has a memory."""
+    given = body.listings if isinstance(body, ListingsBody) else [body]
+    if len(given) > MOST_LISTINGS:
+        message = f"{len(given):,} listings at once, at most {MOST_LISTINGS:,} are taken; send them in parts"
+        raise BatchTooLong(message, field="listings")
+    products = []
+    for position, each in enumerate(given):
+        try:
+            products.append(each.product(suggester.vocabulary))
+        except InvalidInput as error:
+            place = f"listings[{position}]"
+            raise type(error)(f"{place}: {error}", field=f"{place}.{error.field}") from error
+    await shelf.use(lambda store: store.put_products(caller.tenant, products))
+    remembered, notices = await learn(suggester.memory, caller.tenant, products)
+    return StoredBody(stored=len({product.listing.id for product in products}), remembered=remembered, notices=notices)
+
+
+@router.get("/v1/listings/{id:path}", summary="A listing of the catalogue")
+async def get(caller: TheCaller, id: str, shelf: TheShelf) -> ListingBody:
+    """As it was added; tags by id. 404 where there is none."""
+    return ListingBody.of(await shelf.use(lambda store: store.product(caller.tenant, id)))
+
+
+@router.delete("/v1/listings/{id:path}", summary="Delete a listing")
+async def delete(caller: TheCaller, id: str, suggester: TheCallersSuggester, shelf: TheShelf) -> DoneBody:
+    """From the catalogue and the memory; what users did with it stays theirs. 404 where there is none."""
+    await shelf.use(lambda store: store.remove_product(caller.tenant, id))
+    return DoneBody(notices=await forget(suggester.memory, caller.tenant, [id]))

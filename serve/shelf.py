@@ -1,0 +1,38 @@
+"""`Shelf`: the store as a server's coroutines use it, in threads of its own, so that neither waits for the model's work. It knows
+no table and no route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from hangtag.errors import StoreUnavailable
+from serve.store import Store
+
+THREADS = 8
+
+T = TypeVar("T")
+
+
+class Shelf:
+    """A store, or none: then whatever needs one is refused."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hangtag-store")
+
+    async def use(self, work: Callable[[Store], T]) -> T:
+        """What `work` makes of the store. Raises what the store raises, `StoreUnavailable` where there is none."""
+        store = self.store
+        if store is None:
+            raise StoreUnavailable("this server keeps nothing; start it with a store (HANGTAG_STORE)")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(store))
+
+    def close(self) -> None:
+        """Finish what runs, and give the database's connections back."""
+        self._threads.shutdown()
+        if self.store is not None:
+            self.store.close()
