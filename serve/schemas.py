@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ from hangtag.history import EVENT_WEIGHTS, Event, InterestProfile
 from hangtag.history_formats import event_of, with_ids
 from hangtag.listing import Listing
 from hangtag.rules import MOST_EXCLUSIVE
-from hangtag.suggestion import Suggestion
+from hangtag.suggestion import Suggestion, TagSuggestion
 from hangtag.tag_rules import TagRules
 from hangtag.vocabulary import TagVocabulary
 from serve.suggester import SuggestionRequest
@@ -45,9 +45,24 @@ REQUEST_EXAMPLES: dict[str, Any] = {
     "rules": {"summary": "With rules of the merchant", "value": RULES_EXAMPLE},
 }
 ANSWER_EXAMPLE: dict[str, Any] = {
+    "id": "5f0c2b9e61d34c1f8a7be0d1c2f3a4b5",
     "tags": [
-        {"id": "category/headphones", "label": "头戴式耳机", "facet": "category", "confidence": 0.97, "auto": True},
-        {"id": "feature/noise-cancelling", "label": "主动降噪", "facet": "feature", "confidence": 0.81, "auto": False},
+        {
+            "id": "category/headphones",
+            "label": "头戴式耳机",
+            "facet": "category",
+            "confidence": 0.97,
+            "auto": True,
+            "interest": False,
+        },
+        {
+            "id": "feature/noise-cancelling",
+            "label": "主动降噪",
+            "facet": "feature",
+            "confidence": 0.81,
+            "auto": False,
+            "interest": False,
+        },
     ],
     "explanation": "文中提到“蓝牙耳机”和“降噪”。",
     "language": "zh",
@@ -63,11 +78,13 @@ MOST_NAMED = 10_000
 MOST_GROUPS = 100
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
+    """Fields are as they are said to be, and there are no others."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class EventBody(_Wire):
+class EventBody(Wire):
     """Something the user did."""
 
     type: str = Field(description=f"One of: {', '.join(EVENT_WEIGHTS)}.")
@@ -84,7 +101,7 @@ Ids = Annotated[list[str], Field(max_length=MOST_NAMED)]
 Group = Annotated[list[str], Field(max_length=MOST_EXCLUSIVE)]
 
 
-class RulesBody(_Wire):
+class RulesBody(Wire):
     """Which tags may stand in this answer, and which together. Tags are named by their ids."""
 
     banned: Ids = Field(default=[], description="Tags that never come.")
@@ -106,7 +123,7 @@ class RulesBody(_Wire):
         )
 
 
-class SuggestionBody(_Wire):
+class SuggestionBody(Wire):
     """A listing to be tagged: a title, a description or attributes, at least one of them."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ENGLISH_EXAMPLE, CHINESE_EXAMPLE]})
@@ -118,14 +135,20 @@ class SuggestionBody(_Wire):
     min_tags: int = 1
     max_tags: int | None = Field(default=None, description="Left out: five, or as many as there is room for.")
     explain: bool = Field(default=True, description="Whether to say why.")
-    history: list[EventBody] = Field(default=[], description="What the user did, in any order.")
+    product: str = Field(default="", description="The listing's id in the catalogue; events may name it.")
+    user: str | None = Field(default=None, description="Whose interests count, as `POST /v1/events` knows them.")
+    personalise: float = Field(default=1.0, description="How much interests count, 0 to 1.")
+    history: list[EventBody] = Field(default=[], description="What the user did besides, in any order; it is not kept.")
     rules: RulesBody = Field(default=RulesBody(), description="What the merchant allows.")
+    adapter: str | None = Field(default=None, description="Who answers, as `GET /v1/adapters` names it; left out: your default.")
+    timeout: float | None = Field(default=None, gt=0, description="Seconds after which nobody waits; the server has a limit too.")
 
     def request(self, vocabulary: TagVocabulary) -> SuggestionRequest:
         """The request in domain terms. Raises `InvalidListing`, `InvalidHistory`."""
         return SuggestionRequest(
-            listing=Listing(self.title, self.description, tuple(self.attributes.items()), self.language),
+            listing=Listing(self.title, self.description, tuple(self.attributes.items()), self.language, self.product),
             profile=self._profile(vocabulary),
+            personalise=self.personalise,
             min_tags=self.min_tags,
             max_tags=self.max_tags,
             explain=self.explain,
@@ -143,11 +166,7 @@ class SuggestionBody(_Wire):
         return InterestProfile.from_events(events, vocabulary, now=datetime.now(UTC))
 
 
-_BODIES: dict[Any, type[_Wire]] = {"history": EventBody, "rules": RulesBody}
-"""What stands in a field of `SuggestionBody`, for its errors."""
-
-
-class TagBody(_Wire):
+class TagBody(Wire):
     """A suggested tag."""
 
     id: str
@@ -155,20 +174,34 @@ class TagBody(_Wire):
     facet: str
     confidence: float = Field(description="Probability that a merchant accepts the tag, 0..1.")
     auto: bool = Field(description="Whether it is so sure that it belongs to the tags of `promise`.")
+    interest: bool = Field(default=False, description="Whether it would not be here but for the user's interests.")
+
+    @classmethod
+    def of(cls, found: TagSuggestion) -> TagBody:
+        """The wire form of a tag."""
+        return cls(
+            id=found.tag.id,
+            label=found.label,
+            facet=found.tag.facet,
+            confidence=found.confidence,
+            auto=found.auto,
+            interest=found.owed_to_interests,
+        )
 
 
-class VocabularyBody(_Wire):
+class VocabularyBody(Wire):
     """Which tags could be suggested: equal hashes, equal tags."""
 
     name: str
     hash: str
 
 
-class AnswerBody(_Wire):
+class AnswerBody(Wire):
     """The suggested tags, the most important first, and why."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWER_EXAMPLE]})
 
+    id: str | None = Field(default=None, description="For `POST /v1/feedback`; null where nothing is kept.")
     tags: list[TagBody]
     explanation: str = Field(description="Empty if none was asked for.")
     language: str
@@ -179,13 +212,11 @@ class AnswerBody(_Wire):
     notices: list[str] = Field(description="What the reader should know about this answer.")
 
     @classmethod
-    def of(cls, suggestion: Suggestion) -> AnswerBody:
-        """The wire form of a suggestion."""
+    def of(cls, suggestion: Suggestion, id: str | None = None) -> AnswerBody:
+        """The wire form of a suggestion, and under which id it is kept."""
         return cls(
-            tags=[
-                TagBody(id=found.tag.id, label=found.label, facet=found.tag.facet, confidence=found.confidence, auto=found.auto)
-                for found in suggestion.tags
-            ],
+            id=id,
+            tags=[TagBody.of(found) for found in suggestion.tags],
             explanation=suggestion.explanation,
             language=suggestion.language,
             model=suggestion.model,
@@ -196,14 +227,14 @@ class AnswerBody(_Wire):
         )
 
 
-class HealthBody(_Wire):
+class HealthBody(Wire):
     """Whether it is alive or ready; `reason` says why not."""
 
     status: str
     reason: str = ""
 
 
-class ErrorDetail(_Wire):
+class ErrorDetail(Wire):
     """What was wrong, and where in the request, if that is known."""
 
     type: str
@@ -211,7 +242,7 @@ class ErrorDetail(_Wire):
     field: str | None = None
 
 
-class ErrorBody(_Wire):
+class ErrorBody(Wire):
     """The one form that every error has."""
 
     error: ErrorDetail
@@ -222,15 +253,22 @@ class ErrorBody(_Wire):
         return cls(error=ErrorDetail(type=type(error).__name__, message=str(error), field=error.field))
 
     @classmethod
-    def of_validation(cls, errors: Sequence[Any]) -> ErrorBody:
-        """The wire form of what pydantic found, the first of it; never with the input itself."""
+    def of_defect(cls) -> ErrorBody:
+        """Of an error that is nobody's but ours; it tells nothing of it."""
+        message = "this is a defect of hangtag; the server's log says more"
+        return cls(error=ErrorDetail(type="InternalError", message=message))
+
+    @classmethod
+    def of_validation(cls, errors: Sequence[Any], body: Any = None) -> ErrorBody:
+        """The wire form of what pydantic found, the first of it; never with the input itself. `body` is the type of the body."""
         first, others = errors[0], len(errors) - 1
         place = first["loc"][1:] if first["loc"][:1] == ("body",) else first["loc"]
+        if place[:1] in (("one",), ("many",)):  # the alternatives of a body, not parts of it
+            place = place[1:]
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
         message = first["msg"]
         if first["type"] == "extra_forbidden":
-            body = _BODIES.get(place[0] if len(place) > 1 else "", SuggestionBody)
-            message = f"unknown field {field!r}; use {', '.join(body.model_fields)}"
+            message = f"unknown field {field!r}; use {', '.join(_fields_at(body, place[:-1]))}"
         elif first["type"] == "json_invalid":
             message, field = f"not valid JSON at character {place[0]}: {first['ctx']['error']}", ""
         elif not place and first["type"] in ("missing", "model_attributes_type"):
@@ -238,3 +276,20 @@ class ErrorBody(_Wire):
         more = f" (and {others} more)" if others else ""
         detail = f"{field}: {message}" if field and first["type"] != "extra_forbidden" else message
         return cls(error=ErrorDetail(type="InvalidRequest", message=detail + more, field=field or None))
+
+
+def _fields_at(body: Any, place: Sequence[str | int]) -> list[str]:
+    """The fields that are known at a place of a body of this type."""
+    found = _models(body)
+    for part in place:
+        found = [
+            each for model in found if part in model.model_fields for each in _models(model.model_fields[part].annotation)
+        ] or found
+    return list(dict.fromkeys(name for model in found for name in model.model_fields))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models in a type such as `list[EventBody] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
