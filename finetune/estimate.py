@@ -23,6 +23,8 @@ TRAINED_BYTES = 16
 """A trained parameter in float32, its gradient, and Adam's two moments."""
 EFFICIENCY = 0.4
 """Of the speed of one large matrix product, what training reaches."""
+LIBRARIES_ON_CPU = 1.5
+"""GiB; half of it is what they keep for every shape of a batch."""
 PIECE_BYTES = {"none": 0.0, "8bit": 1.0, "nf4": 0.53}
 """A weight of a quantised layer, its constants included (double quantisation: 4.127 bits; buffers)."""
 
@@ -70,7 +72,7 @@ def estimate(recipe: Recipe, model: Any, lengths: NDArray[np.int64], learned: ND
         "adapter and optimiser": float(trained * TRAINED_BYTES),
         "activations": float(activations),
         "logits of the answers": answers * config.vocab_size * 4.0 * 3,
-        "libraries": 2.0**30 if is_gpu else 0.6 * 2**30,
+        "libraries": (1.0 if is_gpu else LIBRARIES_ON_CPU) * 2**30,
     }
     tokens = sum(int(lengths[batch].sum()) for batch in batches)
     passes = 6 if recipe.checkpointing else 4  # forward twice the weights; backward to the inputs as much; weights are frozen

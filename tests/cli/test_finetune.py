@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from tests.finetune.shop import write_recipe
+from tests.finetune.shop import write_feedback_file, write_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers, peft and torch warn about themselves
 
@@ -52,6 +52,23 @@ def test_run_export_suggest_and_diff(recipe: Path, tmp_path: Path, tiny_bundle: 
     again = run("finetune", "run", recipe)
     assert again.exit_code == 2
     assert "go on with --resume" in again.stderr
+
+
+def test_bench_shows_the_ratio(recipe: Path, tmp_path: Path):
+    file = tmp_path / "speed.json"
+    result = run("bench", "finetune", recipe, "--steps", "5", "--rounds", "1", "--json", file)
+    assert result.exit_code == 0
+    assert {line.split()[0] for line in result.stdout.splitlines()[1:]} == {"hangtag", "trl", "hangtag,"}
+    assert file.exists()
+
+
+def test_check_counts_preferences(tmp_path: Path, tiny_bundle: Path):
+    write_feedback_file(tmp_path / "feedback.jsonl")
+    data = {"feedback": ["feedback.jsonl"], "validation": {"share": 0.2}}
+    for method, said in (("dpo", "pairs of right tags and suggested ones"), ("kto", "good answers,")):
+        result = run("finetune", "check", write_recipe(tmp_path, tiny_bundle / "base", method=method, data=data))
+        assert result.exit_code == 0
+        assert said in result.stdout
 
 
 def test_what_is_wrong_is_said_in_a_line(recipe: Path, tmp_path: Path, tiny_bundle: Path):
