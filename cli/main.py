@@ -15,8 +15,9 @@ from cli import batch, bench, bundle, evaluate, finetune, keys, memory, serve, s
 from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidAnswer, OutputError
 
 FAILED, INVALID = 1, 2
-FAILURES = (EngineError, InvalidAnswer, OutputError, Cancelled)
 """Exit codes: hangtag could not; what was handed in is wrong."""
+
+FAILURES = (EngineError, InvalidAnswer, OutputError, Cancelled)
 
 
 class Commands(TyperGroup):

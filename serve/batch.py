@@ -20,11 +20,11 @@ from typing import Any
 from hangtag.errors import InvalidAnswer, InvalidData, InvalidInput, OutputError
 from hangtag.tag_rules import TagRules
 from hangtag.text import fold
+from serve.catalogue.answer import Answer
 from serve.catalogue.items import BadItem, Item, Layout
 from serve.catalogue.journal import Journal, key_of
 from serve.catalogue.tables import BrokenRecord, Table
 from serve.catalogue.writing import check_endings, whole, writing
-from serve.schemas import AnswerBody
 from serve.suggester import Suggester, SuggestionRequest
 
 FORMAT = 1
@@ -198,7 +198,7 @@ class Batch:
         except (InvalidInput, InvalidAnswer) as error:
             self._refused[item.line] = str(error)
             return
-        answer = AnswerBody.of(suggestion)
+        answer = Answer.of(suggestion)
         own = set(map(fold, self._own(item)))
         new = (tag.label for tag in answer.tags if fold(tag.label) not in own)
         ours = dict.fromkeys((*self._journal.ours(item.listing.id), *new)) if self._layout.merges else ()

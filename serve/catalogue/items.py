@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from hangtag.listing import Listing
 from hangtag.vocabulary import TagVocabulary
+from serve.catalogue.answer import Answer
 from serve.catalogue.tables import BrokenRecord, Record
-from serve.schemas import AnswerBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,6 @@ class Layout(Protocol):
         """The cells of an answer with this key, where the rows have one already."""
         ...
 
-    def cells(self, item: Item, key: str, answer: AnswerBody, own: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    def cells(self, item: Item, key: str, answer: Answer, own: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """What the answer adds to each of the item's rows. `own` are those of its tags that are the merchant's."""
         ...

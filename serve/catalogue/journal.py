@@ -16,12 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from hangtag.errors import InvalidData, OutputError
 from hangtag.listing import Listing
+from serve.catalogue.answer import Answer
 from serve.catalogue.writing import unwritable, whole
-from serve.schemas import AnswerBody
 
 FIRST_LINE = {"hangtag_journal": 1}
 
@@ -67,18 +65,18 @@ class Journal:
     def __len__(self) -> int:
         return len(self._places)
 
-    def answer(self, key: str) -> AnswerBody:
+    def answer(self, key: str) -> Answer:
         """The answer with a key that is there."""
         self._in.seek(self._places[key])
-        return AnswerBody.model_validate(json.loads(self._in.readline())["answer"])
+        return Answer.read(json.loads(self._in.readline())["answer"])
 
     def ours(self, id: str) -> tuple[str, ...]:
         """The tags of an item that hangtag gave it and the merchant did not."""
         return self._ours.get(id, ())
 
-    def append(self, key: str, id: str, answer: AnswerBody, ours: Sequence[str] = ()) -> None:
+    def append(self, key: str, id: str, answer: Answer, ours: Sequence[str] = ()) -> None:
         """Keep an answer. Raises `OutputError`."""
-        line = {"key": key, "id": id, "ours": list(ours), "answer": answer.model_dump()}
+        line = {"key": key, "id": id, "ours": list(ours), "answer": answer.values()}
         data = json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
         place = self._out.seek(0, os.SEEK_END)
         try:
@@ -130,8 +128,8 @@ class Journal:
                 return
             given = json.loads(line)
             key, id, ours = str(given["key"]), str(given["id"]), [str(tag) for tag in given["ours"]]
-            AnswerBody.model_validate(given["answer"])
-        except (ValueError, TypeError, KeyError, ValidationError) as error:
+            Answer.read(given["answer"])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidData(f"{self.path}: line {number}: no journal of this version; move the file away") from error
         self._note(key, id, ours, place)
 

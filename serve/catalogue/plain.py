@@ -13,19 +13,29 @@ from hangtag.errors import InvalidData, InvalidInput, InvalidVocabulary
 from hangtag.listing import Listing
 from hangtag.text import fold
 from hangtag.vocabulary import TagVocabulary
+from serve.catalogue.answer import Answer
 from serve.catalogue.items import BadItem, Item
 from serve.catalogue.tables import BrokenRecord, Record, Table
 from serve.catalogue.writing import NUMBERS, SEPARATOR, TEXT, TEXTS, harmless, text_of
-from serve.schemas import AnswerBody
 
 MEANINGS = ("id", "title", "description", "language", "attribute")
 OBJECT = "attributes"
 """The column that is taken for an object of attributes, where its cells are objects."""
 
-TAGS, IDS, CONFIDENCES, EXPLANATION, MODEL, NOTICES, KEY = (
-    f"hangtag_{name}" for name in ("tags", "ids", "confidences", "explanation", "model", "notices", "key")
+TAGS, IDS, CONFIDENCES, AUTO, EXPLANATION, MODEL, NOTICES, KEY = (
+    f"hangtag_{name}" for name in ("tags", "ids", "confidences", "auto", "explanation", "model", "notices", "key")
 )
-ADDED = {TAGS: TEXTS, IDS: TEXTS, CONFIDENCES: NUMBERS, EXPLANATION: TEXT, MODEL: TEXT, NOTICES: TEXTS, KEY: TEXT}
+ADDED = {
+    TAGS: TEXTS,
+    IDS: TEXTS,
+    CONFIDENCES: NUMBERS,
+    AUTO: TEXTS,
+    EXPLANATION: TEXT,
+    MODEL: TEXT,
+    NOTICES: TEXTS,
+    KEY: TEXT,
+}
+"""The columns of an answer, and their kinds; `hangtag_auto` are the labels of which a precision is promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +125,16 @@ class PlainLayout:
         same = cells.get(KEY) == key and isinstance(cells.get(TAGS), str) == self._joined
         return [{name: cells.get(name) for name in ADDED}] if same else None
 
-    def cells(self, item: Item, key: str, answer: AnswerBody, own: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    def cells(self, item: Item, key: str, answer: Answer, own: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """See `Layout`."""
         cells: dict[str, Any] = {
             TAGS: [tag.label for tag in answer.tags],
             IDS: [tag.id for tag in answer.tags],
-            CONFIDENCES: [round(tag.confidence, 4) for tag in answer.tags],
+            CONFIDENCES: [tag.confidence for tag in answer.tags],
+            AUTO: [tag.label for tag in answer.tags if tag.auto],
             EXPLANATION: answer.explanation,
             MODEL: answer.model,
-            NOTICES: answer.notices,
+            NOTICES: list(answer.notices),
             KEY: key,
         }
         return [{name: harmless(text_of(value)) for name, value in cells.items()} if self._joined else cells]

@@ -14,10 +14,10 @@ from hangtag.errors import InvalidInput, InvalidListing, InvalidVocabulary
 from hangtag.listing import Listing
 from hangtag.text import fold
 from hangtag.vocabulary import TagVocabulary
+from serve.catalogue.answer import Answer
 from serve.catalogue.items import BadItem, Item
 from serve.catalogue.tables import BrokenRecord, CsvTable, Record, Table
 from serve.catalogue.writing import TEXT
-from serve.schemas import AnswerBody
 
 HANDLES = ("handle", "url handle")
 BODIES = ("body (html)", "description")
@@ -116,7 +116,7 @@ class ShopifyLayout:
         """See `Layout`: Tags do not say where they come from."""
         return None
 
-    def cells(self, item: Item, key: str, answer: AnswerBody, own: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    def cells(self, item: Item, key: str, answer: Answer, own: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """See `Layout`: the merchant's tags, then those of the answer that are not among them, in the product's first row."""
         merged: dict[str, str] = {}
         for tag in (*own, *(found.label for found in answer.tags)):

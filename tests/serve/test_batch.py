@@ -14,7 +14,9 @@ import pytest
 
 from hangtag.errors import EngineError, InvalidData, InvalidVocabulary, OutputError
 from serve.batch import Batch, Wishes, bad_file, check_files, journal_file
+from serve.catalogue.answer import Answer, GivenTag
 from serve.catalogue.journal import Journal
+from serve.catalogue.plain import PlainLayout
 from serve.catalogue.tables import open_table
 from serve.engines.engine import Engine, Generation, GenerationRequest
 from serve.suggester import Suggester
@@ -83,7 +85,7 @@ def test_rows_of_an_earlier_file_are_taken_as_they_are(suggester: Suggester, sho
     first, second = shop.with_name("first.csv"), shop.with_name("second.csv")
     tag_catalogue(suggester, shop, first)
     with first.open("a", encoding="utf-8") as file:
-        file.write("4,Cotton shirt,1,,,,,,,\n")
+        file.write("4,Cotton shirt,1,,,,,,,,\n")
     survey, asked, _ = tag_catalogue(suggester, first, second)
     assert (survey.tagged, asked) == (3, 1)
     assert csv_rows(second)[:3] == csv_rows(first)[:3]
@@ -158,29 +160,18 @@ def test_what_the_suggester_refuses_is_a_bad_row_too(suggester: Suggester, tmp_p
 
 
 def test_no_cell_that_is_added_is_a_formula(tiny_bundle: Path, suggester: Suggester, tmp_path: Path) -> None:
-    from serve.catalogue.plain import PlainLayout
-
     path = tmp_path / "a.csv"
     path.write_text("title,note\nLinen,=1+1\n", encoding="utf-8")
     table = open_table(path)
     layout = layout_of(table, path)
     assert isinstance(layout, PlainLayout)
     (item,) = layout.items()
-    answer = asyncio.run(_answer(suggester))
-    label = answer.tags[0].model_copy(update={"label": "-10%"})
-    (cells,) = layout.cells(item, "k", answer.model_copy(update={"tags": [label], "explanation": "=cmd()"}), ())
+    answer = Answer((GivenTag("sale", "-10%", 1.0, auto=True),), "=cmd()", "model@1", ())
+    (cells,) = layout.cells(item, "k", answer, ())
     assert (cells["hangtag_tags"], cells["hangtag_explanation"]) == ("'-10%", "'=cmd()")
     out = tmp_path / "out.csv"
     tag_catalogue(suggester, path, out)
     assert csv_rows(out)[0]["note"] == "=1+1", "the merchant's own cells are not ours to change"
-
-
-async def _answer(suggester: Suggester):
-    from hangtag.listing import Listing
-    from serve.schemas import AnswerBody
-    from serve.suggester import SuggestionRequest
-
-    return AnswerBody.of(await suggester.suggest(SuggestionRequest(Listing("Linen"), explain=False)))
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
