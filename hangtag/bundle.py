@@ -52,7 +52,7 @@ class Weights:
 class Bundle:
     """A checked bundle; its paths are absolute. `adapter` is None where the base is used as it is; `hub` and `revision` are set
     where the base is not among the files. `hash` is the manifest's: equal hashes, equal bundles. Without calibrations confidences
-    are what the decoder says."""
+    are what the decoder says. `base_id` is equal for bundles of the same base."""
 
     directory: Path
     name: str
@@ -68,6 +68,7 @@ class Bundle:
     hub: str | None = None
     revision: str | None = None
     calibrations: Calibrations = field(default_factory=Calibrations)
+    base_id: str = ""
 
     @property
     def model(self) -> str:
@@ -112,6 +113,7 @@ class Bundle:
                 hub=base.get("hub"),
                 revision=base.get("revision"),
                 calibrations=read_calibrations(paths["calibration"]) if "calibration" in paths else Calibrations(),
+                base_id=base["sha256"] if "base" in paths else f"{base['hub']}@{base['revision']}",
             )
         except KeyError as error:
             raise InvalidBundle(f"{place}: {error} is missing") from error

@@ -19,19 +19,26 @@ from starlette.exceptions import HTTPException
 
 from hangtag.errors import (
     AdapterConflict,
+    BatchTooLong,
     Cancelled,
     DeadlineExceeded,
     EngineError,
     HangtagError,
+    InvalidBundle,
+    InvalidCalibration,
     InvalidInput,
     ListingTooLong,
     NotAllowed,
+    OutputError,
     Overloaded,
+    StoreUnavailable,
     UnknownAdapter,
+    UnknownItem,
     UnknownKey,
 )
+from serve.access import Access
 from serve.body_limit import BodyLimit
-from serve.routes import health, suggestions
+from serve.routes import adapters, catalogue, events, feedback, health, metrics, suggestions, users
 from serve.schemas import ErrorBody, ErrorDetail
 from serve.state import Services
 
@@ -40,12 +47,18 @@ log = logging.getLogger("hangtag.serve")
 CLIENT_CLOSED_REQUEST = 499
 STATUS: tuple[tuple[type[HangtagError], int], ...] = (
     (ListingTooLong, 413),
+    (BatchTooLong, 413),
     (UnknownAdapter, 404),
+    (UnknownItem, 404),
     (AdapterConflict, 409),
     (InvalidInput, 422),
+    (InvalidBundle, 422),
+    (InvalidCalibration, 422),
     (UnknownKey, 401),
     (NotAllowed, 403),
     (Overloaded, 429),
+    (StoreUnavailable, 503),
+    (OutputError, 507),
     (EngineError, 503),
     (DeadlineExceeded, 504),
     (Cancelled, CLIENT_CLOSED_REQUEST),
@@ -57,8 +70,15 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorBody, "description": "The listing, or the body, is too long."},
     422: {"model": ErrorBody, "description": "The request is wrong; the message says what and where."},
     429: {"model": ErrorBody, "description": "Too much at once; Retry-After says when there is room."},
-    503: {"model": ErrorBody, "description": "The engine failed."},
+    503: {"model": ErrorBody, "description": "The engine or the store failed."},
     504: {"model": ErrorBody, "description": "The answer was not ready in time."},
+}
+
+
+ADAPTER_ERRORS: dict[int | str, dict[str, Any]] = {
+    403: {"model": ErrorBody, "description": "The key is not an admin's."},
+    404: {"model": ErrorBody, "description": "No such adapter."},
+    409: {"model": ErrorBody, "description": "Not as things stand: a name that was another's, or somebody's default."},
 }
 
 
@@ -68,6 +88,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
+            await services.start()
             yield
         finally:
             await services.close()
@@ -75,8 +96,13 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="hangtag", summary="Tags for product listings, from your vocabulary only", version="1", lifespan=lifespan)
     app.state.services = services
     app.include_router(suggestions.router, responses=ERRORS)
+    app.include_router(adapters.router, responses=ERRORS | ADAPTER_ERRORS)
+    app.include_router(metrics.router, responses=ERRORS)
+    for kept in (events, catalogue, feedback, users):
+        app.include_router(kept.router, responses=ERRORS)
     app.include_router(health.router)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Access, tracing=services.tracing)
     app.add_exception_handler(HangtagError, _domain_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -91,12 +117,15 @@ async def _domain_error(_: Request, error: Exception) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, StoreUnavailable):
+        headers["Retry-After"] = "1"
     return _response(status, ErrorBody.of(error), headers)
 
 
-async def _validation_error(_: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _response(422, ErrorBody.of_validation(error.errors()))
+    known = getattr(request.scope.get("route"), "body_field", None)
+    return _response(422, ErrorBody.of_validation(error.errors(), known.field_info.annotation if known is not None else None))
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -110,8 +139,7 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 
 async def _bug(_: Request, error: Exception) -> Response:
-    message = "this is a defect of hangtag; the server's log says more"
-    return _response(500, ErrorBody(error=ErrorDetail(type="InternalError", message=message)))
+    return _response(500, ErrorBody.of_defect())
 
 
 def _response(status: int, body: ErrorBody, headers: Any = None) -> Response:

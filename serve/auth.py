@@ -14,7 +14,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from hangtag.errors import InvalidSettings, Overloaded, UnknownKey
 from serve.keys import KeyFile
 
-LOCAL_TENANT = "local"
+LOCAL_TENANT = "default"
 """Everybody, where there are no keys."""
 
 

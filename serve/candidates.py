@@ -99,7 +99,7 @@ class Candidates:
         self._closeness = _letter_shares(words)
         self.encoder_name = "" if encoder is None else encoder.model
         """Of the encoder, "" for words alone."""
-        self._encoder = encoder
+        self.encoder = encoder
         self._vectors = np.zeros((len(texts), 0), dtype=np.float32)
         if encoder is not None:
             self._vectors = encoder.encode([_sentence(*wording) for item in vocabulary for wording in _wordings(item)])
@@ -161,10 +161,10 @@ class Candidates:
     def _cosine(self, listing: Listing) -> Floats:
         """Mean cosine, 0 at least, of each tag's best wording with the description and with title and description, shape (T,);
         zeros without an encoder."""
-        if self._encoder is None:
+        if self.encoder is None:
             return np.zeros(len(self._first_row) - 1, dtype=np.float32)
         both = f"{listing.title}\n{listing.description}".strip() or listing.text()
-        read = self._encoder.encode([both, listing.description.strip() or both]).mean(axis=0)
+        read = self.encoder.encode([both, listing.description.strip() or both]).mean(axis=0)
         return np.maximum.reduceat(self._vectors @ read, self._first_row[:-1]).clip(min=0)
 
     def _borrowed(self, listing: Listing) -> Floats:
@@ -174,7 +174,7 @@ class Candidates:
         return self._thesaurus.borrowed((found.tag, found.score) for found in self._lender.find(listing, RESCORED))
 
     def _blend(self, lexical: Floats, cosine: Floats) -> Floats:
-        return lexical if self._encoder is None else LEXICAL_WEIGHT * lexical + COSINE_WEIGHT * cosine
+        return lexical if self.encoder is None else LEXICAL_WEIGHT * lexical + COSINE_WEIGHT * cosine
 
 
 def candidate_prior(candidates: Iterable[Candidate], *, stated: float = 0.0) -> TagPrior:

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hangtag.errors import NotAllowed
+from serve.admission import Admission
 from serve.auth import Caller, Doorkeeper
+from serve.desk import DEADLINE, Desk
+from serve.metrics import Metrics
+from serve.shelf import Shelf
 from serve.suggester import Suggester
+from serve.suggesters import Suggesters
+from serve.tracing import Tracing
+
+log = logging.getLogger("hangtag.serve")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Services:
-    """What an application owns, and closes when it stops."""
+    """What an application owns, and closes when it stops. `suggester` is the one that the server begins with; whatever answers
+    callers asks at the `desk`, where adapters, turns, deadlines and metrics are."""
 
-    suggester: Suggester
-    door: Doorkeeper = field(default_factory=Doorkeeper)
+    def __init__(
+        self,
+        suggester: Suggester,
+        *,
+        door: Doorkeeper | None = None,
+        shelf: Shelf | None = None,
+        admission: Admission | None = None,
+        tracing: Tracing | None = None,
+        bundles: Path | None = None,
+        adapters: Path | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        admission = admission or Admission()
+        self.suggester = suggester
+        self.door = door or Doorkeeper()
+        self.shelf = shelf or Shelf()
+        self.tracing = tracing or Tracing()
+        self.metrics = Metrics(admission)
+        self.suggesters = Suggesters(suggester, self.metrics, bundles=bundles, file=adapters)
+        self.desk = Desk(self.suggesters, admission, self.metrics, self.tracing, deadline)
+        self.troubles: list[str] = []
+        """What went wrong at the start and does not keep the server from answering."""
+
+    async def start(self) -> None:
+        """Serve the adapters of before. Raises `InvalidSettings`."""
+        self.troubles = await self.suggesters.restore()
+        for trouble in self.troubles:
+            log.error("%s", trouble)
 
     async def close(self) -> None:
         """Free what is held."""
-        await self.suggester.engine.close()
+        await self.suggesters.close()
+        self.shelf.close()
+        self.tracing.close()
 
 
 def services_of(request: Request) -> Services:
@@ -35,20 +72,37 @@ def _suggester_of(request: Request) -> Suggester:
     return services_of(request).suggester
 
 
+def _shelf_of(request: Request) -> Shelf:
+    return services_of(request).shelf
+
+
 TheServices = Annotated[Services, Depends(services_of)]
 TheSuggester = Annotated[Suggester, Depends(_suggester_of)]
+TheShelf = Annotated[Shelf, Depends(_shelf_of)]
 """As parameters of a route."""
 
 
 _bearer = HTTPBearer(auto_error=False, description="An API key; not needed where the server has none.")
 
 
-async def _caller(services: TheServices, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> Caller:
-    return await services.door.admit(given.credentials if given is not None else None)
+async def _caller(
+    request: Request, services: TheServices, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> Caller:
+    caller = await services.door.admit(given.credentials if given is not None else None)
+    request.state.tenant = caller.tenant
+    return caller
 
 
 TheCaller = Annotated[Caller, Depends(_caller)]
 """As a parameter of a route: only callers that are let in get to it."""
+
+
+def _callers_suggester(services: TheServices, caller: TheCaller) -> Suggester:
+    return services.suggesters.default(caller.tenant).suggester
+
+
+TheCallersSuggester = Annotated[Suggester, Depends(_callers_suggester)]
+"""As a parameter of a route: the one whose vocabulary the caller's tags are of."""
 
 
 def _admin(caller: TheCaller) -> Caller:

@@ -8,6 +8,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -212,6 +213,19 @@ class Suggester:
             TagSuggestion(self.vocabulary.tags[tag], codec.written[tag], judgement.confidence, judgement.auto, judgement.clues)
             for tag, judgement in zip(tags, judged, strict=True)
         )
+
+    def over(self, engine: Engine, memory: Memory | None) -> Suggester:
+        """The same over another engine and memory; what was made of bundle and vocabulary is shared."""
+        other = copy(self)
+        other.engine, other.memory = engine, memory
+        return other
+
+    def beside(self, bundle: Bundle, engine: Engine) -> Suggester:
+        """The suggester of another bundle of the same base, over that bundle's own vocabulary and without a memory; tokenizer,
+        encoder and compiled files are shared. Raises what a bundle's prompt and vocabulary may."""
+        vocabulary = bundle.vocabulary
+        candidates = Candidates(vocabulary, encoder=self.candidates.encoder)
+        return Suggester(bundle, vocabulary, self._tokenizer, engine, candidates, compiled=self._compiled)
 
     def codec(self, language: str) -> AnswerCodec:
         """The codec of the vocabulary in `language`, built once; from a compiled file where there is one. Raises

@@ -71,13 +71,18 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class ServingEngine(Engine, Protocol):
-    """What a server asks of an engine besides whole answers."""
+class StreamingEngine(Engine, Protocol):
+    """An engine that gives an answer as it comes."""
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
         """The pieces of one answer as they are decided, each with the tokens since the one before; together they are what
         `generate` gives. Leaving the iteration (`aclose`) stops the work."""
         ...
+
+
+@runtime_checkable
+class ServingEngine(StreamingEngine, Protocol):
+    """What a server asks of an engine besides answers."""
 
     async def load_adapter(self, name: str, directory: Path) -> None:
         """Load a LoRA adapter of the engine's base, in PEFT's files; requests may name it once this returns, and the others go
@@ -100,8 +105,8 @@ class ServingEngine(Engine, Protocol):
 
 
 async def pieces_of(engine: Engine, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
-    """The pieces of an answer as `ServingEngine.stream` gives them; from an engine without pieces, the whole as one."""
-    if not isinstance(engine, ServingEngine):
+    """The pieces of an answer as `StreamingEngine.stream` gives them; from an engine without pieces, the whole as one."""
+    if not isinstance(engine, StreamingEngine):
         yield await engine.generate(request)
         return
     async with aclosing(engine.stream(request)) as pieces:

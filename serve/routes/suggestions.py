@@ -1,49 +1,42 @@
-"""`POST /v1/suggestions`: a listing in, tags and a reason out. It never logs a listing's text."""
+"""`POST /v1/suggestions`: a listing in, tags and a reason out, whole or as they are decided. It never logs a listing's text."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.responses import Response
 
-from hangtag.errors import Cancelled
+from serve.personal import Visit
 from serve.schemas import REQUEST_EXAMPLES, AnswerBody, SuggestionBody
-from serve.state import TheCaller, TheSuggester
+from serve.state import TheCaller, TheServices
+from serve.streaming import Tell, streamed, while_connected
+from serve.suggester import Suggester, SuggestionRequest
 
-log = logging.getLogger("hangtag.serve")
-
-POLL_SECONDS = 0.1
-"""How often a client is looked after while its answer is being generated."""
-
-T = TypeVar("T")
 router = APIRouter()
 
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream` events: `tag` for each, then `answer`."}
+}
 
-@router.post("/v1/suggestions", summary="Suggest tags for a listing")
+
+@router.post("/v1/suggestions", summary="Suggest tags for a listing", response_model=AnswerBody, responses=EVENTS)
 async def suggest(
     caller: TheCaller,
-    body: Annotated[SuggestionBody, Body(openapi_examples=REQUEST_EXAMPLES)],
+    services: TheServices,
     request: Request,
-    suggester: TheSuggester,
-) -> AnswerBody:
+    body: Annotated[SuggestionBody, Body(openapi_examples=REQUEST_EXAMPLES)],
+    stream: Annotated[bool, Query(description="Whether tags come as they are decided, as server-sent events.")] = False,
+) -> AnswerBody | Response:
     """Every tag of the answer exists in the vocabulary; the explanation quotes the listing only."""
-    started = time.perf_counter()
-    suggestion = await _while_connected(request, suggester.suggest(body.request(suggester.vocabulary)))
-    log.info("%d tags, language %s, %.0f ms", len(suggestion.tags), suggestion.language, 1000 * (time.perf_counter() - started))
-    return AnswerBody.of(suggestion)
 
+    visit = Visit(services.shelf, caller.tenant, body.user)
 
-async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled once nobody waits for it. Raises `Cancelled`."""
-    task = asyncio.create_task(work)
-    try:
-        while not (await asyncio.wait({task}, timeout=POLL_SECONDS))[0]:
-            if await request.is_disconnected():
-                raise Cancelled("the client went away before the answer was ready")
-        return task.result()
-    finally:
-        task.cancel()
+    async def ask(suggester: Suggester) -> SuggestionRequest:
+        return await visit.begin(body.request(suggester.vocabulary), suggester.vocabulary)
+
+    async def answer(tell: Tell | None = None) -> AnswerBody:
+        suggestion = await services.desk.suggest(caller, ask, adapter=body.adapter, timeout=body.timeout, tell=tell)
+        return AnswerBody.of(*await visit.end(suggestion))
+
+    return await streamed(request, answer) if stream else await while_connected(request, answer())

@@ -85,9 +85,9 @@ def test_an_answer_has_the_documented_form(client: TestClient, suggester: Sugges
     response = client.post(PATH, json=example)
     assert response.status_code == 200
     body = response.json()
-    assert set(body) == {"tags", "explanation", "language", "model", "vocabulary", "calibrated", "promise", "notices"}
+    assert set(body) == {"id", "tags", "explanation", "language", "model", "vocabulary", "calibrated", "promise", "notices"}
     for tag in body["tags"]:
-        assert set(tag) == {"id", "label", "facet", "confidence", "auto"}
+        assert set(tag) == {"id", "label", "facet", "confidence", "auto", "interest"}
         assert tag["id"] in suggester.vocabulary
     assert body["vocabulary"] == {"name": "tiny", "hash": suggester.vocabulary.hash}
     assert body["explanation"]
@@ -248,7 +248,7 @@ def test_no_text_of_a_listing_is_logged(client: TestClient, failing: TestClient,
     for title in ("Xylophonic linen", "Xylophonic\u0007", "Xylophonic" * 10_000):
         client.post(PATH, json={"title": title})
         failing.post(PATH, json={"title": title, "Xylophonic": 1})
-    assert "tags, language en" in caplog.text
+    assert "POST /v1/suggestions 200" in caplog.text
     assert "Xylophonic" not in caplog.text
 
 

@@ -12,7 +12,7 @@ from hangtag.errors import EngineError, InvalidBundle, InvalidInput
 from hangtag.influence import prior_influence
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
-from serve.engines.engine import Generation, GenerationRequest, ServingEngine
+from serve.engines.engine import Generation, GenerationRequest, StreamingEngine
 from serve.engines.local import LocalEngine
 from serve.suggester import Suggester
 from serve.tokenizer import HuggingFaceTokenizer
@@ -200,7 +200,7 @@ def test_adapters_are_loaded_named_and_unloaded_beside_requests(tiny_bundle: Pat
     other = adapter_like(bundle.adapter, tmp_path / "other", scale=40.0)
     tokenizer = HuggingFaceTokenizer.load(bundle.base)
     engine = LocalEngine.load(bundle, tokenizer)
-    assert isinstance(engine, ServingEngine)
+    assert isinstance(engine, StreamingEngine)
     plain = request_of(suggester_with(engine, tiny_bundle), "Linen shirt", min_tags=3)
 
     async def run() -> None:
