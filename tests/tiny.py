@@ -99,6 +99,20 @@ def adapter_like(adapter: Path, directory: Path, *, scale: float) -> Path:
     return directory
 
 
+def build_adapter(base: Path, directory: Path, *, seed: int, **shape: int) -> Path:
+    """Write a random adapter for the model in `base`, or for one of another `shape`, which it does not fit."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    config = AutoConfig.from_pretrained(base)
+    config.update(shape)
+    lora = LoraConfig(r=4, lora_alpha=16, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(AutoModelForCausalLM.from_config(config), lora).save_pretrained(directory)
+    return directory
+
+
 def suggester_with(engine: Engine, directory: Path) -> Suggester:
     """A suggester of the bundle in `directory` whose model is run by `engine`."""
     bundle = Bundle.load(directory)

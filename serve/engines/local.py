@@ -27,7 +27,7 @@ from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidBundle
 from hangtag.state import Phase
 from serve.decoding.outlines import ConstraintProcessor
 from serve.engines.adapters import AdapterNames
-from serve.engines.engine import Generation, GenerationRequest, most_tokens
+from serve.engines.engine import Generation, GenerationRequest, check_context, most_tokens
 from serve.engines.weights import load_model
 from serve.tokenizer import HuggingFaceTokenizer
 
@@ -96,6 +96,7 @@ class LocalEngine:
     ) -> None:
         self._tokenizer = tokenizer
         self._load = load
+        self._context = int(model.config.max_position_embeddings)
         self._models: dict[str | None, IdModel] = {None: self._runnable(model)}
         self._adapters = AdapterNames()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -174,6 +175,7 @@ class LocalEngine:
         return IdModel(model, tokenizer)
 
     def _put(self, job: _Job) -> None:
+        check_context(job.request, self._context)
         with self._closing:  # nothing is put behind the end of the queue, where nobody would answer it
             if self._closed:
                 raise EngineError("the engine is closed")

@@ -17,6 +17,17 @@ from serve.decoding.requests import DecodingRequest
 from serve.tokenizer import HuggingFaceTokenizer
 from tests.tiny import SENTENCES, build_bundle
 
+SMALL = {
+    "block_size": 32,
+    "num_gpu_blocks_override": 64,
+    "max_num_seqs": 16,
+    "max_num_batched_tokens": 512,
+    "enforce_eager": True,
+    "max_loras": 2,
+    "max_cpu_loras": 4,
+}
+"""Arguments of an engine for a tiny model."""
+
 LISTING = ("Linen camp shirt, relaxed fit", "A breathable shirt for hot days.")
 
 

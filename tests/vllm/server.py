@@ -49,10 +49,15 @@ def environment(served: Served, **others: str) -> dict[str, str]:
     return {**os.environ, "HANGTAG_VOCABULARY_DIR": str(served.vocabularies), **others}
 
 
+ADAPTERS = ("--enable-lora", "--max-loras", "2", "--max-lora-rank", "16", "--num-gpu-blocks-override", "64")
+
+
 @contextmanager
-def running(served: Served, log: Path, *options: str, **variables: str) -> Iterator[httpx.Client]:
-    """A client of a server that has started; its output goes to `log`."""
+def running(served: Served, log: Path, *options: str, adapters: bool = False, **variables: str) -> Iterator[httpx.Client]:
+    """A client of a server that has started; its output goes to `log`. With `adapters` it takes some at run time."""
     port = free_port()
+    if adapters:
+        options, variables = (*options, *ADAPTERS), {**variables, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
     with log.open("w") as output:
         process: Any = subprocess.Popen(
             command(served, port, *options), stdout=output, stderr=subprocess.STDOUT, env=environment(served, **variables)
