@@ -6,12 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from hangtag.errors import BatchTooLong, InvalidInput
 from serve.learning import forget, learn
+from serve.routes.parts import Parts
 from serve.state import TheCaller, TheCallersSuggester, TheShelf
 from serve.store_schemas import LISTING_EXAMPLE, DoneBody, ListingBody, ListingsBody, OneOrManyListings, StoredBody
-
-MOST_LISTINGS = 1_000
 
 router = APIRouter()
 
@@ -31,17 +29,10 @@ async def put(
     """One listing, or `listings`: all of them or none; one with a known id replaces what was there. Those with tags help with
     the next suggestion, where the server has a memory."""
     given = body.listings if isinstance(body, ListingsBody) else [body]
-    if len(given) > MOST_LISTINGS:
-        message = f"{len(given):,} listings at once, at most {MOST_LISTINGS:,} are taken; send them in parts"
-        raise BatchTooLong(message, field="listings")
-    products = []
-    for position, each in enumerate(given):
-        try:
-            products.append(each.product(suggester.vocabulary))
-        except InvalidInput as error:
-            place = f"listings[{position}]"
-            raise type(error)(f"{place}: {error}", field=f"{place}.{error.field}") from error
-    await shelf.use(lambda store: store.put_products(caller.tenant, products))
+    parts = Parts("listings", len(given), alone=not isinstance(body, ListingsBody))
+    with parts.told():
+        products = parts.each(given, lambda each: each.product(suggester.vocabulary))
+        await shelf.use(lambda store: store.put_products(caller.tenant, products))
     remembered, notices = await learn(suggester.memory, caller.tenant, products)
     return StoredBody(stored=len({product.listing.id for product in products}), remembered=remembered, notices=notices)
 

@@ -6,11 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body
 
-from hangtag.errors import BatchTooLong, InvalidHistory
+from serve.routes.parts import Parts
 from serve.state import TheCaller, TheCallersSuggester, TheShelf
 from serve.store_schemas import EVENT_EXAMPLE, EventsBody, OneOrManyEvents, TakenBody
-
-MOST_EVENTS = 1_000
 
 router = APIRouter()
 
@@ -30,14 +28,7 @@ async def take_in(
     """One event, or `events`: all of them or none. When this returns, they are in the profiles of their users. Order does not
     matter, and an event that comes again counts once."""
     given = body.events if isinstance(body, EventsBody) else [body]
-    if len(given) > MOST_EVENTS:
-        message = f"{len(given):,} events at once, at most {MOST_EVENTS:,} are taken; send them in parts"
-        raise BatchTooLong(message, field="events")
-    events = []
-    for position, each in enumerate(given):
-        try:
-            events.append(each.event(suggester.vocabulary))
-        except InvalidHistory as error:
-            place = f"events[{position}]"
-            raise InvalidHistory(f"{place}: {error}", field=f"{place}.{error.field}") from error
-    return TakenBody.of(await shelf.use(lambda store: store.add_events(caller.tenant, events)))
+    parts = Parts("events", len(given), alone=not isinstance(body, EventsBody))
+    with parts.told():
+        events = parts.each(given, lambda each: each.event(suggester.vocabulary))
+        return TakenBody.of(await shelf.use(lambda store: store.add_events(caller.tenant, events)))
