@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eval.corpus import Corpus
     from finetune.calibrate import Asked, Calibrated
     from hangtag.bundle import Bundle
+    from hangtag.calibration import Calibration
     from hangtag.vocabulary import TagVocabulary
     from serve.settings import Settings
 
@@ -31,7 +32,9 @@ def calibrate(
         bool,
         typer.Option("--unseen", help="For vocabularies without a calibration: two --rows or more, each with its own labels."),
     ] = False,
-    promise: Annotated[float, typer.Option(min=0.01, max=0.999, help="The precision of the tags with `auto`.")] = 0.9,
+    promise: Annotated[
+        float | None, typer.Option(min=0.01, max=0.999, help="The precision of the tags with `auto` (else 0.9).")
+    ] = None,
     max_tags: Annotated[int, typer.Option("--max-tags", min=1, max=50, help="Of an answer.")] = 5,
     exactly: Annotated[bool, typer.Option("--exactly", help="Ask for exactly --max-tags tags, not for up to so many.")] = False,
     no_explanation: Annotated[bool, typer.Option("--no-explanation", help="Ask for tags only: faster.")] = False,
@@ -55,6 +58,7 @@ def calibrate(
 
     from finetune.calibrate import calibrate, check_enough, keep
     from hangtag.bundle import Bundle
+    from hangtag.calibration import PRECISION
     from hangtag.errors import InvalidInput, InvalidSettings
     from serve.settings import read_settings
 
@@ -76,13 +80,14 @@ def calibrate(
     check_enough([len(corpus.gold) for corpus in corpora], unseen=unseen)
     options = {"k": max_tags, "exactly": exactly, "explain": not no_explanation}
     asked = asyncio.run(_ask(settings, corpora, **options))
-    done = calibrate(asked, promise, unseen=unseen)
+    precision = PRECISION if promise is None else promise
+    done = calibrate(asked, precision, unseen=unseen)
     if plot is not None:
         from finetune.reliability import draw_reliability
 
         draw_reliability({"before": done.before, "calibrated, held out": done.held_out}, done.right, plot)
     after = keep(bundle, done, None if unseen else corpora[0].vocabulary.hash, memory=settings.memory is not None)
-    _show(done, after, corpora, promise, unseen)
+    _show(done, after, corpora, precision, unseen)
 
 
 def _corpus(file: Path, vocabulary: Path | TagVocabulary | None, skip_bad: bool, known_tags: bool) -> Corpus:
@@ -125,7 +130,7 @@ async def _ask(settings: Settings, corpora: list[Corpus], **options: Any) -> lis
     return found
 
 
-def _show(done: Calibrated, after: Bundle, corpora: list[Corpus], promise: float, unseen: bool) -> None:
+def _show(done: Calibrated, after: Bundle, corpora: list[Corpus], precision: float, unseen: bool) -> None:
     from cli.console import output, plain_table, print_table
 
     console, curve, figures = output(), done.curve, done.curve.figures
@@ -137,12 +142,17 @@ def _show(done: Calibrated, after: Bundle, corpora: list[Corpus], promise: float
     labels = sum(len(corpus.vocabulary) for corpus in corpora)
     asked = f"{curve.rows:,} rows, {labels:,} labels, {len(done.right):,} suggested tags, {done.right.mean():.1%} of them right"
     console.print(f"{asked}; {curve.method} curve", soft_wrap=True)
-    if curve.promise is not None:
-        kept = curve.promise
-        passed = f"{kept.share:.1%} of the suggested tags pass, {kept.kept:.1%} of these were right"
-        console.print(f"Promise {promise:g}: from a confidence of {kept.threshold:.2f} on; {passed}", soft_wrap=True)
-    elif unseen:
+    if unseen:
         console.print("Nothing is promised for vocabularies nobody knows; calibrate with rows of one.", soft_wrap=True)
     else:
-        console.print(f"Promise {promise:g}: no threshold keeps it on these rows; no tag gets `auto`.", soft_wrap=True)
+        console.print(promise_line(curve, precision), soft_wrap=True)
     console.print(f"{after.model} is calibrated; its hash is now {after.hash[:12]}…", soft_wrap=True)
+
+
+def promise_line(curve: Calibration, precision: float) -> str:
+    """What a curve says of a precision that was to be promised."""
+    kept = curve.promise
+    if kept is None:
+        return f"Promise {precision:g}: no threshold keeps it on these rows; no tag gets `auto`."
+    passed = f"{kept.share:.1%} of the suggested tags pass, {kept.kept:.1%} of these were right"
+    return f"Promise {kept.precision:g}: from a confidence of {kept.threshold:.2f} on; {passed}"

@@ -186,7 +186,9 @@ def _label(tag: str, vocabulary: TagVocabulary) -> str:
 
 
 def _show_trust(memory: Memory, console: Console) -> None:
+    from cli.calibrate import promise_line
     from cli.console import plain_table, print_table
+    from hangtag.calibration import PRECISION
     from serve.memory import FEWEST_LISTINGS
 
     trust = memory.trust
@@ -200,6 +202,8 @@ def _show_trust(memory: Memory, console: Console) -> None:
     for name, value in trust.figures.items():
         table.add_row(name, f"{value:.3f}")
     print_table(console, table)
+    if trust.curve is not None:
+        console.print(f"\n{promise_line(trust.curve, PRECISION)}", soft_wrap=True)
 
 
 def _bar(screen: Console) -> Progress:

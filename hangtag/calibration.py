@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from hangtag.errors import InvalidCalibration
 
 FORMAT = 1
+PRECISION = 0.9
+"""What is promised where nobody says otherwise."""
+
 LEAST = -20.0
 """Log-probabilities of a path, and logits, below this are all as good as nothing (1 in 500 million)."""
 

@@ -23,7 +23,6 @@ from hangtag.calibration import MEMORY, WORDS, Calibration, Clues
 from hangtag.prior import TagPrior
 from serve.engines.engine import Generation
 from serve.memory import Estimates
-from serve.memory.memory import FLOOR, MOST_CERTAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """For the tags of one answer. `evidence` is by tag; `estimated` says that it is the logit of a probability that stands for
-    itself where there is no curve."""
+    """For the tags of one answer. `evidence` is by tag; `estimate` is a tag's probability where there is no curve, None where
+    that of its path has to do."""
 
     curve: Calibration | None
     evidence: Callable[[int], float]
-    estimated: bool = False
+    estimate: Callable[[int], float] | None = None
 
     @property
     def promise(self) -> float | None:
@@ -55,7 +54,7 @@ class Confidence:
         if self.curve is not None:
             probability = self.curve.probability(clues)
             return Judgement(probability, self.curve.passes(probability), clues)
-        return Judgement(1 / (1 + math.exp(-clues.evidence)) if self.estimated else math.exp(log_probability), False, clues)
+        return Judgement(math.exp(log_probability) if self.estimate is None else self.estimate(tag), False, clues)
 
 
 def confidence_by(bundle: Bundle, vocabulary: str, words: TagPrior, remembered: Estimates | None) -> Confidence:
@@ -64,13 +63,10 @@ def confidence_by(bundle: Bundle, vocabulary: str, words: TagPrior, remembered: 
     own = vocabulary == bundle.vocabulary.hash
     if remembered is None:
         return Confidence(bundle.calibrations.find(vocabulary, WORDS, own=own), lambda tag: words.weights.get(tag, 0.0))
-    return Confidence(
-        bundle.calibrations.find(vocabulary, MEMORY, own=own), lambda tag: _logit(remembered, tag), estimated=not own
-    )
-
-
-def _logit(remembered: Estimates, tag: int) -> float:
-    return min(float(remembered.logits[remembered.tags == tag].max(initial=FLOOR)), MOST_CERTAIN)
+    curve = bundle.calibrations.find(vocabulary, MEMORY, own=own)
+    if own:
+        return Confidence(curve, remembered.logit)
+    return Confidence(curve or remembered.curve, remembered.logit, remembered.probability)
 
 
 def path_log_probabilities(generation: Generation, codec: AnswerCodec) -> list[float]:

@@ -11,10 +11,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hangtag.calibration import PRECISION, Calibration, Clues
+from hangtag.errors import InvalidData
+from serve.calibrating import Cases, fit_curve
 from serve.candidates import Candidate, Candidates
 from serve.memory.evidence import COLUMNS, Evidence, StatedRates
 from serve.memory.index import Entry
-from serve.memory.memory import Memory
+from serve.memory.memory import FLOOR, MOST_CERTAIN, Memory
 from serve.memory.trust import DEFAULT, Trust, fit_weights
 
 MOST_LISTINGS = 3_000
@@ -62,7 +65,9 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
         cases.append(_case(memory, entry, found))
         tick(0.6 + 0.4 * place / len(entries))
     bias, weights = _fitted(cases)
-    trust = replace(memory.trust, bias=bias, weights=weights, fitted_on=len(cases), figures=_figures(cases))
+    held = _held_out(cases)
+    figures, curve = _figures(cases, held), _curve(held)
+    trust = replace(memory.trust, bias=bias, weights=weights, fitted_on=len(cases), figures=figures, curve=curve)
     memory.use(trust)
     return trust
 
@@ -88,8 +93,8 @@ def _fitted(cases: Sequence[Case]) -> tuple[float, dict[str, float]]:
     return fit_weights(table, np.concatenate([right for _, right, _ in cases]), DEFAULT)
 
 
-def _figures(cases: Sequence[Case]) -> dict[str, float]:
-    """nDCG@5 and P@1 of listings held out of both memory and weights, beside columns alone."""
+def _held_out(cases: Sequence[Case]) -> list[tuple[Case, Floats]]:
+    """The logits of listings held out of both memory and weights."""
     ranked: list[tuple[Case, Floats]] = []
     for fold in range(FOLDS):
         held = cases[fold::FOLDS]
@@ -98,7 +103,26 @@ def _figures(cases: Sequence[Case]) -> dict[str, float]:
             bias, weights = _fitted(rest)
             trust = Trust(bias, weights)
             ranked += [(case, trust.logits(case[0].table)) for case in held]
-    systems = {"fitted": ranked}
+    return ranked
+
+
+def _curve(held: Sequence[tuple[Case, Floats]]) -> Calibration | None:
+    """From the logits of the K likeliest tags of each listing, which are what is suggested, to the share of them that is right.
+    None where there is too little to tell."""
+    rows = []
+    for (_, right, _), logits in held:
+        best = np.argsort(-logits, kind="stable")[:K].tolist()
+        known = np.clip(logits[best], FLOOR, MOST_CERTAIN).tolist()
+        rows.append([(Clues(0.0, rank, known[rank - 1]), bool(right[tag])) for rank, tag in enumerate(best, start=1)])
+    try:
+        return fit_curve(Cases.of(rows), PRECISION).curve
+    except InvalidData:
+        return None
+
+
+def _figures(cases: Sequence[Case], held: list[tuple[Case, Floats]]) -> dict[str, float]:
+    """nDCG@5 and P@1 of listings held out of both memory and weights, beside columns alone."""
+    systems = {"fitted": held}
     for name, column in (("ridge alone", "ridge"), ("votes alone", "log vote"), ("words alone", "word")):
         systems[name] = [(case, case[0].table[:, COLUMNS.index(column)]) for case in cases]
     figures = {}

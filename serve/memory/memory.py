@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hangtag.calibration import Calibration
 from hangtag.errors import InvalidData, InvalidMemory, InvalidVocabulary
 from hangtag.listing import Listing
 from hangtag.lookup import tag_named
@@ -68,25 +69,31 @@ class Neighbour:
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimates:
     """How likely tags are given to a listing: tags by number, the likeliest first, and the logit of each one's probability, both
-    of shape (tags,). `trust` is how often a logit counts against the model, None where nobody fitted it."""
+    of shape (tags,). `trust` is how often a logit counts against the model, None where nobody fitted it; `curve` calibrates the
+    logits of tags that are suggested, None where nobody fitted one."""
 
     tags: Integers
     logits: Floats
     trust: float | None = None
+    curve: Calibration | None = None
 
     def within(self, left: NDArray[np.bool_]) -> Estimates:
         """Of the tags that `left`, (tags of the vocabulary,), is true for."""
-        return Estimates(self.tags[left[self.tags]], self.logits[left[self.tags]], self.trust)
+        kept = left[self.tags]
+        return replace(self, tags=self.tags[kept], logits=self.logits[kept])
 
     def likeliest(self, count: int) -> list[int]:
         """The first `count` tags."""
         found: list[int] = self.tags[:count].tolist()
         return found
 
+    def logit(self, tag: int) -> float:
+        """Within FLOOR and MOST_CERTAIN; a tag that nothing speaks for is at FLOOR."""
+        return min(float(self.logits[self.tags == tag].max(initial=FLOOR)), MOST_CERTAIN)
+
     def probability(self, tag: int) -> float:
-        """In (0, 1): that a merchant gives the tag; a tag that nothing speaks for is at FLOOR."""
-        logit = float(self.logits[self.tags == tag].max(initial=FLOOR))
-        return 1 / (1 + math.exp(-min(logit, MOST_CERTAIN)))
+        """In (0, 1): that a merchant gives the tag."""
+        return 1 / (1 + math.exp(-self.logit(tag)))
 
     def prior(self, trust: float) -> TagPrior:
         """Log-weights for the decoder: logits above FLOOR, as often as was fitted, else `trust` times."""
@@ -164,7 +171,7 @@ class Memory:
         evidence = self.evidence(listing, words, self._index.get(listing.id) if hold_out and listing.id else None)
         logits = self.trust.logits(evidence.table)
         order = np.lexsort((evidence.tags, -logits))
-        return Estimates(evidence.tags[order], logits[order], self.trust.prior)
+        return Estimates(evidence.tags[order], logits[order], self.trust.prior, self.trust.curve)
 
     def evidence(self, listing: Listing, words: Sequence[Candidate], held: Entry | None = None) -> Evidence:
         """What is known about the listing's tags; as if `held` (and listings of its product) were not remembered."""

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.errors import InvalidMemory
+from hangtag.calibration import Calibration, curve_object, parse_calibration
+from hangtag.errors import InvalidCalibration, InvalidMemory
 from serve.memory.evidence import COLUMNS, StatedRates
 
 FORMAT = 1
@@ -39,6 +40,7 @@ Floats = NDArray[np.float64]
 class Trust:
     """How far memory is believed. `bias` and `weights` (by column) make logits. `letters` is the share of the title's letters in
     a cosine. `prior` is how often a logit counts against the model's log-probability, None where that was not fitted.
+    `curve` is from logits of suggested tags to the probability that they are right, None where there were too few to fit one.
     `fitted_on` is how many listings it was fitted on, 0 for the defaults; `figures` what that was worth on listings held out."""
 
     bias: float
@@ -48,11 +50,13 @@ class Trust:
     stated: StatedRates = field(default_factory=lambda: StatedRates({}))
     fitted_on: int = 0
     figures: Mapping[str, float] = field(default_factory=dict)
+    curve: Calibration | None = None
 
     @property
     def hash(self) -> str:
         """Of all that decides an estimate."""
         decisive = [self.bias, sorted(self.weights.items()), self.letters, self.prior, sorted(self.stated.counts.items())]
+        decisive.append(None if self.curve is None else curve_object(self.curve))
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
     def logits(self, table: Floats) -> Floats:
@@ -102,6 +106,8 @@ def read_trust(file: Path) -> Trust:
         if given.pop("format") != FORMAT or set(given["weights"]) != set(COLUMNS):
             raise ValueError("made by another version of hangtag")
         given["stated"] = StatedRates({str(tag): (int(a), int(b)) for tag, (a, b) in given["stated"].items()})
+        if given.get("curve") is not None:
+            given["curve"] = parse_calibration(given["curve"])
         trust = Trust(**given)
         numbers = [trust.bias, trust.letters, trust.prior or 0.0, *trust.weights.values()]
         numbers += [*trust.figures.values(), trust.fitted_on]
@@ -110,7 +116,7 @@ def read_trust(file: Path) -> Trust:
         if not 0 <= trust.letters <= 1 or (trust.prior or 0.0) < 0:
             raise ValueError("a share is not in 0..1, or a trust below 0")
         return trust
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (InvalidCalibration, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidMemory(f"{file}: {error}; say `hangtag memory fit` again, or remove the file") from error
 
 
@@ -124,6 +130,7 @@ def write_trust(trust: Trust, file: Path) -> None:
         "prior": trust.prior,
         "fitted_on": trust.fitted_on,
         "figures": dict(trust.figures),
+        "curve": None if trust.curve is None else curve_object(trust.curve),
         "stated": {tag: list(pair) for tag, pair in sorted(trust.stated.counts.items())},
     }
     scratch = file.with_name(f"{file.name}.new")

@@ -20,6 +20,7 @@ from serve.suggester import Suggester, SuggestionRequest
 LISTING = Listing(title="Linen shirt for hot days")
 CURVE = Calibration(0.2, (0.0, -0.5), 1.0, (-30.0, 0.0, 3.0), (0.0, 0.5, 0.95), Promise(0.9, 0.8, 0.3, 0.9))
 REMEMBERED = Estimates(np.array([3, 1]), np.array([2.0, 40.0]))
+WITH_CURVE = replace(REMEMBERED, curve=replace(CURVE, rows=7))
 
 
 def ask(suggester: Suggester) -> Suggestion:
@@ -45,6 +46,9 @@ def calibrated(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> B
         ("mine", REMEMBERED, 3),
         ("theirs", None, 4),
         ("theirs", REMEMBERED, None),
+        ("theirs", WITH_CURVE, 7),
+        ("mine", WITH_CURVE, 3),
+        ("own", WITH_CURVE, 1),
     ],
 )
 def test_one_rule_says_which_curve_is_used(
@@ -55,9 +59,10 @@ def test_one_rule_says_which_curve_is_used(
     assert (curve.rows if curve else None) == rows
 
 
-def test_its_own_vocabulary_is_not_any(calibrated: Bundle) -> None:
+def test_its_own_vocabulary_is_not_any_and_what_a_memory_says_without_the_model_is_not_for_it(calibrated: Bundle) -> None:
     only_any = replace(calibrated, calibrations=Calibrations({(ANY, WORDS): CURVE}))
-    assert confidence_by(only_any, calibrated.vocabulary.hash, TagPrior({}), None).curve is None
+    for remembered in (None, WITH_CURVE):
+        assert confidence_by(only_any, calibrated.vocabulary.hash, TagPrior({}), remembered).curve is None
 
 
 def test_evidence_is_the_words_or_else_the_memory(calibrated: Bundle) -> None:

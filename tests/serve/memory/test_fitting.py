@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from hangtag.calibration import Clues
 from hangtag.listing import Listing
 from serve.candidates import Candidates
 from serve.memory import Memory, fit
@@ -36,6 +37,20 @@ def test_likely_tags_are_given_high_probabilities_and_others_low_ones(tmp_path: 
     chances = {tag.id: found.probability(number) for number, tag in enumerate(memory.vocabulary)}
     assert min(chances["Silk"], chances["Scarves"]) > 0.8
     assert max(chance for tag, chance in chances.items() if tag not in ("Silk", "Scarves")) < 0.2
+
+
+def test_suggested_tags_are_calibrated_and_a_precision_is_promised(tmp_path: Path) -> None:
+    memory = Memory.build(shop(160), vocabulary(), tmp_path)
+    fitted(memory)
+    curve = Memory.open(tmp_path, vocabulary()).trust.curve
+    assert curve is not None
+    assert (curve.rows, curve.slope) == (160, 0.0), "no model is asked, so that no path speaks"
+    assert curve.promise is not None
+    assert curve.promise.kept >= curve.promise.precision == 0.9
+    listing = Listing("glossy fringe model 3")
+    found = memory.estimates(listing, Candidates(memory.vocabulary).find(listing))
+    chances = [curve.probability(Clues(-3.0, rank, found.logit(tag))) for rank, tag in enumerate(found.likeliest(5), start=1)]
+    assert [curve.passes(chance) for chance in chances] == [True, True, False, False, False]
 
 
 def test_a_memory_that_says_nothing_of_tags_is_trusted_little(tmp_path: Path) -> None:

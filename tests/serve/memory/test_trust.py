@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from hangtag.calibration import Calibration, Promise
 from hangtag.errors import InvalidMemory
 from serve.memory.evidence import COLUMNS, StatedRates
 from serve.memory.trust import DEFAULT, LEAST_SPREAD, STEADINESS, Trust, fit_weights, read_trust, write_trust
@@ -31,7 +32,8 @@ def test_what_is_written_is_read_back(
     stated: dict[str, tuple[int, int]],
 ) -> None:
     file = tmp_path_factory.mktemp("trust") / "trust.json"
-    trust = Trust(bias, weights, letters, prior, StatedRates(stated), 12, {"nDCG@5, fitted": 0.5})
+    curve = Calibration(0.0, (0.0, -1.0), 1.0, (-1.0, 1.0), (0.1, 0.9), Promise(0.9, 0.8, 0.5, 0.95), "platt", 12)
+    trust = Trust(bias, weights, letters, prior, StatedRates(stated), 12, {"nDCG@5, fitted": 0.5}, curve)
     write_trust(trust, file)
     found = read_trust(file)
     assert (found.hash, found.fitted_on, found.figures) == (trust.hash, 12, trust.figures)
@@ -53,6 +55,7 @@ def test_where_nothing_was_fitted_the_defaults_hold(tmp_path: Path) -> None:
         ({"letters": 1.5}, "not in 0..1"),
         ({"prior": -1}, "below 0"),
         ({"stated": {"a": 1}}, "cannot unpack"),
+        ({"curve": {"slope": 1}}, "'offsets' is missing"),
         ({"more": 1}, "unexpected keyword"),
     ],
 )
