@@ -10,7 +10,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,7 +82,9 @@ def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, weights: bool = T
     kit = make_kit(recipe, files, data.vocabulary, folder)
     if recipe.memory:
         watch.begin("Memory", 100)
-        kit = kit.remembering(data.held, folder, lambda share: watch.done("Memory", round(100 * share)))
+        with _main_first():  # the others open what it has made
+            kit = kit.remembering(data.held, folder, lambda share: watch.done("Memory", round(100 * share)))
+        watch.done("Memory", 100)
     suggester = kit.suggester(Listener(), context=recipe.sequences.length)
     explain = recipe.prompt.explanation == "quotes"
     most = min(recipe.prompt.max_tags, len(data.vocabulary))
@@ -93,6 +95,14 @@ def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, weights: bool = T
         tick = functools.partial(watch.done, name)
         made.append(make_examples(suggester, corpus, max_tags=most, explain=explain, tick=tick))
     return Prepared(data, files, kit, *made)
+
+
+def _main_first() -> AbstractContextManager[Any]:
+    """Where several processes train, the others wait until the first is through."""
+    from accelerate import PartialState
+
+    manager: AbstractContextManager[Any] = PartialState().main_process_first() if "WORLD_SIZE" in os.environ else nullcontext()
+    return manager
 
 
 def train_run(recipe: Recipe, folder: Path, watch: Watch, *, resume: bool = False) -> Finished:
