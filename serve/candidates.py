@@ -44,6 +44,9 @@ LATE_LOSS = 0.2
 """What the last word of a field loses against the first; and what Chinese loses that does not end its run, where the head
 of a noun stands."""
 
+LEAST_HEARD = 0.99 * IMPORTANCE[-1] * (1 - LATE_LOSS) ** 2
+"""Evidence, rounding allowed for, that every unit of a wording has at least where the wording stands whole."""
+
 PHRASE_SHARE = 0.25
 LEXICAL_WEIGHT, COSINE_WEIGHT = 0.2, 1.6
 """With an encoder. A label and its listing seldom have a cosine above 0.6, so that one adds up to about 1."""
@@ -87,7 +90,8 @@ class Candidates:
         tags, languages, texts, kinds = zip(
             *((tag, *wording) for tag, item in enumerate(vocabulary) for wording in _wordings(item)), strict=True
         )
-        self._first_row = np.searchsorted(tags, np.arange(len(vocabulary) + 1))
+        self._tag = np.array(tags)
+        self._first_row = np.searchsorted(self._tag, np.arange(len(vocabulary) + 1))
         self._phrases = [_phrase(text) for text in texts]
         self._languages, self._language = np.unique(list(map(primary_subtag, languages)), return_inverse=True)
         lengths = np.array([len(phrase.strip().encode()) for phrase in self._phrases])
@@ -123,23 +127,24 @@ class Candidates:
         if among is not None:
             related = np.where(among, related, -np.inf)
 
-        texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True)]
-        scores: dict[int, float] = {}
+        texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True) if field.strip()]
+        best = _best(related, max(count, RESCORED))
+        best = best[related[best] >= 0]
+        rows = np.flatnonzero(np.isin(self._tag, best) & (lexical > 0))
+        standing = np.zeros(len(rows), dtype=np.float32)
+        possible = np.flatnonzero(lexical[rows] > LEAST_HEARD * (1 - PHRASE_SHARE) * weight[rows])
+        standing[possible] = [_importance(self._phrases[row], texts) for row in rows[possible].tolist()]
+        own = borrowed.copy()
+        np.maximum.at(own, self._tag[rows], lexical[rows] + PHRASE_SHARE * weight[rows] * standing)
         phrases: dict[int, list[str]] = {}
-        for tag in _best(related, max(count, RESCORED)).tolist():
-            if related[tag] < 0:
-                continue
-            own = borrowed[tag]
-            for row in range(self._first_row[tag], self._first_row[tag + 1]):
-                if lexical[row] > 0:
-                    phrase = max(importance * (self._phrases[row] in text) for text, importance in texts)
-                    own = max(own, lexical[row] + PHRASE_SHARE * weight[row] * phrase)
-                    if phrase > 0 and self._names[row]:
-                        phrases.setdefault(tag, []).append(self._phrases[row])
-            scores[tag] = float(self._blend(own, cosine[tag]))
+        for row in rows[standing > 0].tolist():
+            if self._names[row]:
+                phrases.setdefault(int(self._tag[row]), []).append(self._phrases[row])
         stated = _stated(phrases, [text for text, _ in texts])
-        found = [Candidate(tag, score, tag in stated) for tag, score in scores.items() if score > 0]
-        return sorted(found, key=lambda candidate: (-candidate.score, candidate.tag))[:count]
+        scores = self._blend(own[best], cosine[best])
+        first = np.argsort(-scores, kind="stable")[:count]
+        found = zip(best[first].tolist(), scores[first].tolist(), strict=True)
+        return [Candidate(tag, score, tag in stated) for tag, score in found if score > 0]
 
     def _evidence(self, fields: Sequence[str]) -> Floats:
         """How well each unit of the vocabulary is heard in the listing, 0..1. Shape (U,)."""
@@ -181,6 +186,14 @@ def candidate_prior(candidates: Iterable[Candidate], *, stated: float = 0.0) -> 
     """Log-weights STRENGTH * score, in nats: e^5 : 1 for a label in the title, less than 2 : 1 for a few letters alike; and
     `stated` more for tags that the listing states, wherever it does."""
     return TagPrior({found.tag: STRENGTH * found.score + stated * found.stated for found in candidates})
+
+
+def _importance(phrase: str, texts: Sequence[tuple[str, float]]) -> float:
+    """That of the first text with the phrase, 0 where none has it; the most important text comes first."""
+    for text, importance in texts:
+        if phrase in text:
+            return importance
+    return 0.0
 
 
 def _stated(phrases: dict[int, list[str]], texts: list[str]) -> set[int]:
