@@ -2,6 +2,7 @@
 which words carry which tag, so it can also say whether reasons quote the right ones.
 
     python -m finetune.heldout [--bundle models/hangtag-mini] [--count 200]
+    python -m finetune.heldout --count 600 --seed 78 --rows heldout.jsonl    # for hangtag finetune calibrate
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import argparse
 import asyncio
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from eval.metrics import micro_f1
+from eval.rows import Row, write_rows
 from eval.run import QUOTATION, stands_in
 from finetune.synthesize import LANGUAGES, Example, Synthesizer, read_domains
+from hangtag.bundle import Bundle
 from hangtag.history import InterestProfile
 from hangtag.suggestion import Suggestion
 from hangtag.vocabulary import TagVocabulary
@@ -81,6 +85,16 @@ def interest_report(examples: list[Example], without: list[Suggestion], given: l
     }
 
 
+def rows_of(synthesizer: Synthesizer, count: int) -> list[Row]:
+    """`count` listings in each language as rows; their tags are ids."""
+    return [
+        Row(replace(example.listing, id=f"{language}-{index}"), example.tags)
+        for language in LANGUAGES
+        for index in range(count)
+        if (example := synthesizer.example(index, language)).tags
+    ]
+
+
 async def measure(suggester: Suggester, synthesizer: Synthesizer, count: int, show: int) -> None:
     """Print a line of JSON a language for the listings, and one for the interests."""
     try:
@@ -104,9 +118,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="listings in each language")
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--show", type=int, default=0, help="how many answers to print")
+    parser.add_argument("--rows", type=Path, help="only write the listings as rows into this file")
     options = parser.parse_args()
+    vocabulary = Bundle.load(options.bundle).vocabulary
+    synthesizer = Synthesizer(vocabulary, read_domains(options.domains), split="test", seed=options.seed)
+    if options.rows:
+        write_rows(rows_of(synthesizer, options.count), options.rows)
+        return
     suggester = assemble(options.bundle)
-    synthesizer = Synthesizer(suggester.vocabulary, read_domains(options.domains), split="test", seed=options.seed)
     asyncio.run(measure(suggester, synthesizer, options.count, options.show))
 
 
