@@ -49,6 +49,23 @@ def test_explanations_quote_what_states_a_tag(tiny_bundle: Path, tmp_path: Path)
     assert all(map(is_allowed, prepared.train))
 
 
+def test_a_memory_says_what_it_would_without_the_row(tiny_bundle: Path, tmp_path: Path):
+    path = write_recipe(tmp_path, tiny_bundle / "base", memory=True, prior=True, loss="allowed")
+    shop = tmp_path / "shop.csv"
+    shop.write_text(shop.read_text().replace("Wireless shirt 9,Wardrobe|Season pick", "Wireless shirt 9,Wardrobe|Only here"))
+    prepared = prepare_run(read_recipe(path), tmp_path / "run", Silent())
+    vocabulary = prepared.kit.vocabulary
+    rows = {prepared.data.learn.test.rows[example.position].listing.title: example for example in prepared.train}
+    weights = {
+        title: {vocabulary.tags[tag].id: weight for tag, weight in example.request.prior.weights.items()}
+        for title, example in rows.items()
+    }
+    assert "Only here" in {tag.id for tag in vocabulary}
+    assert "Only here" not in weights["Wireless shirt 9"]
+    assert "Only here" in weights["Wireless shirt 1"]
+    assert max(weights["Wireless shirt 1"], key=weights["Wireless shirt 1"].__getitem__) == "Wardrobe"
+
+
 def test_the_plan_depends_on_the_seed_alone(tmp_path: Path):
     recipe = read(tmp_path, tmp_path, schedule={"epochs": 1.5})
     lengths = np.arange(20, 120) % 37 + 20
