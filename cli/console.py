@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from hangtag.vocabulary import TagVocabulary
     from serve.settings import Settings
+    from serve.store import Store
     from serve.suggester import Suggester
 
 PIPED_WIDTH = 1000
@@ -71,3 +73,22 @@ def load_suggester(settings: Settings) -> Suggester:
                 settings.engine_options or {},
             ),
         )
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name. Raises `InvalidSettings`."""
+    from hangtag.errors import InvalidSettings
+    from serve.settings import NO_STORE
+    from serve.store import Store
+
+    if settings.store == NO_STORE:
+        raise InvalidSettings("the settings say that nothing is kept; give --store, or set HANGTAG_STORE", field="store")
+    return Store(settings.store, user_key=settings.user_key.get_secret_value() if settings.user_key is not None else None)
+
+
+def read_tags(settings: Settings) -> TagVocabulary:
+    """The vocabulary that the settings name, without a model."""
+    from hangtag.bundle import Bundle
+    from hangtag.formats import read_vocabulary
+
+    return read_vocabulary(settings.vocabulary) if settings.vocabulary is not None else Bundle.load(settings.bundle).vocabulary

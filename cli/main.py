@@ -11,13 +11,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import batch, bench, bundle, evaluate, finetune, keys, memory, serve, suggest, vocabulary
-from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidAnswer, OutputError
+from cli import batch, bench, bundle, evaluate, events, feedback, finetune, keys, memory, serve, suggest, users, vocabulary
+from hangtag.errors import Cancelled, EngineError, HangtagError, InvalidAnswer, OutputError, StoreUnavailable
 
 FAILED, INVALID = 1, 2
 """Exit codes: hangtag could not; what was handed in is wrong."""
 
-FAILURES = (EngineError, InvalidAnswer, OutputError, Cancelled)
+FAILURES = (EngineError, InvalidAnswer, OutputError, StoreUnavailable, Cancelled)
 
 
 class Commands(TyperGroup):
@@ -53,6 +53,9 @@ app.add_typer(bundle.app, name="bundle")
 app.add_typer(memory.app, name="memory")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(finetune.app, name="finetune")
+app.add_typer(events.app, name="events")
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 

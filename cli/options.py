@@ -38,3 +38,14 @@ ServersOption = Annotated[
     str | None,
     typer.Option("--servers", metavar="URL,URL", help="vLLM servers for the engine remote (else $HANGTAG_SERVERS)."),
 ]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Where events and listings are: sqlite:///FILE or postgresql://... (else $HANGTAG_STORE, else hangtag.db here).",
+    ),
+]
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", metavar="NAME", help="Whose they are (else those of a server without API keys).")
+]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, EngineOption, MemoryOption, ServersOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, EngineOption, MemoryOption, ServersOption, StoreOption, VocabularyOption
 
 
 def serve(
@@ -16,6 +16,7 @@ def serve(
     encoder: EncoderOption = None,
     vocabulary: VocabularyOption = None,
     memory: MemoryOption = None,
+    store: StoreOption = None,
     engine: EngineOption = None,
     servers: ServersOption = None,
 ) -> None:
@@ -23,20 +24,31 @@ def serve(
     from serve.settings import read_settings
 
     settings = read_settings(
-        host=host, port=port, bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory, engine=engine, servers=servers
+        host=host,
+        port=port,
+        bundle=bundle,
+        vocabulary=vocabulary,
+        encoder=encoder,
+        memory=memory,
+        store=store,
+        engine=engine,
+        servers=servers,
     )
 
     import logging
 
     import uvicorn
 
-    from cli.console import load_suggester
+    from cli.console import load_suggester, open_store
     from serve.app import create_app
     from serve.compiling import shared_languages
+    from serve.settings import NO_STORE
+    from serve.shelf import Shelf
     from serve.state import Services
 
+    shelf = Shelf(open_store(settings) if settings.store != NO_STORE else None)
     suggester = load_suggester(settings)
     for language in shared_languages(suggester.bundle, suggester.vocabulary):
         suggester.codec(language)  # a tag that can't be written is found now, and the first request does not wait for it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    uvicorn.run(create_app(Services(suggester)), host=settings.host, port=settings.port, log_config=None)
+    uvicorn.run(create_app(Services(suggester, shelf=shelf)), host=settings.host, port=settings.port, log_config=None)

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from hangtag.errors import InvalidSettings
 
 PREFIX = "HANGTAG_"
+NO_STORE = "none"
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "hangtag-mini"
 
 
@@ -21,6 +22,7 @@ class Settings(BaseSettings):
     """What can be set. `vocabulary` None means the bundle's own; `vocabulary_dir` holds compiled vocabularies, None means that
     they are made at the start; `encoder` is a sentence-transformers model (extra `semantic`), by hub id or directory, and None
     means words alone; `memory` holds tagged listings (`hangtag memory`), and None means that none are remembered.
+    `store` is the database of events and listings, `none` for none; `user_key` makes users' names in it keyed hashes.
 
     `engine` runs the model: local, vllm in this process (with `engine_options`, arguments of vLLM as JSON), or remote, over
     the vLLM `servers` (addresses with commas between) that ask for `server_key` (vLLM's --api-key).
@@ -36,6 +38,8 @@ class Settings(BaseSettings):
     vocabulary_dir: Path | None = None
     encoder: str | None = None
     memory: Path | None = None
+    store: str = "sqlite:///hangtag.db"
+    user_key: SecretStr | None = None
     engine: Literal["local", "vllm", "remote"] = "local"
     engine_options: Json[dict[str, Any]] | None = None
     servers: str | None = None
