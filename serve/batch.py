@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hangtag.errors import InvalidAnswer, InvalidData, InvalidInput, OutputError
+from hangtag.errors import InvalidAnswer, InvalidData, InvalidInput, InvalidRules, OutputError
 from hangtag.tag_rules import TagRules
 from hangtag.text import fold
 from serve.catalogue.answer import Answer
@@ -88,12 +88,15 @@ def check_files(source: Table, out: Path) -> None:
 
 
 class Batch:
-    """A catalogue on its way from `table` to `out`. In turn: `survey`, `ask`, `write`."""
+    """A catalogue on its way from `table` to `out`. In turn: `survey`, `ask`, `write`. Raises `InvalidVocabulary` for a tag that
+    `out` can't hold, `InvalidRules` for rules with tags that do not exist."""
 
     def __init__(
         self, table: Table, layout: Layout, out: Path, journal: Journal, suggester: Suggester, wishes: Wishes = Wishes()
     ) -> None:
         layout.check(suggester.vocabulary)
+        least = wishes.min_tags
+        wishes.rules.answer_rules(suggester.vocabulary, min_tags=least, max_tags=wishes.max_tags or least, explain=wishes.explain)
         self._table, self._layout, self._out, self._journal = table, layout, out, journal
         self._suggester, self._wishes = suggester, wishes
         self._stamp = _stamp(table.path)
@@ -120,8 +123,8 @@ class Batch:
         return Survey(items, tagged, bad)
 
     async def ask(self, tick: Callable[[], None], in_flight: int = IN_FLIGHT) -> None:
-        """Have every item tagged that is not; `tick` is told of each. Raises `EngineError`, `OutputError`: what came before is
-        kept."""
+        """Have every item tagged that is not; `tick` is told of each. Raises `EngineError`, `OutputError`, and `InvalidRules` for
+        rules that leave no answer: what came before is kept."""
         left = self._left()
 
         async def worker() -> None:
@@ -195,6 +198,8 @@ class Batch:
         )
         try:
             suggestion = await self._suggester.suggest(request)
+        except InvalidRules:
+            raise
         except (InvalidInput, InvalidAnswer) as error:
             self._refused[item.line] = str(error)
             return

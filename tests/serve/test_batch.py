@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hangtag.errors import EngineError, InvalidData, InvalidVocabulary, OutputError
+from hangtag.errors import EngineError, InvalidData, InvalidRules, InvalidVocabulary, OutputError
+from hangtag.tag_rules import TagRules
 from serve.batch import Batch, Wishes, bad_file, check_files, journal_file
 from serve.catalogue.answer import Answer, GivenTag
 from serve.catalogue.journal import Journal
@@ -157,6 +158,14 @@ def test_what_the_suggester_refuses_is_a_bad_row_too(suggester: Suggester, tmp_p
     _, asked, result = tag_catalogue(suggester, path, out)
     assert (asked, result.tagged, result.bad) == (2, 1, 1)
     assert "does not answer in 'fr'" in json_rows(bad_file(out))[0]["reason"]
+
+
+def test_rules_that_leave_nothing_are_no_fault_of_a_row(suggester: Suggester, shop: Path) -> None:
+    everything = TagRules(banned=tuple(tag.id for tag in suggester.vocabulary))
+    for rules in (everything, TagRules(banned=("no/such",))):
+        with pytest.raises(InvalidRules):
+            tag_catalogue(suggester, shop, shop.with_name("out.csv"), wishes=Wishes(rules=rules))
+    assert not shop.with_name("out.csv").exists()
 
 
 def test_no_cell_that_is_added_is_a_formula(tiny_bundle: Path, suggester: Suggester, tmp_path: Path) -> None:
