@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.finetune import SetOption
+from cli.bench_memory import memory
 from cli.options import BundleOption
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from eval.speed.decoding import Row
 
 app = typer.Typer(help="Measure speed beside other engines.", no_args_is_help=True)
+
+
+app.command()(memory)
 
 
 @app.callback()
@@ -49,7 +53,7 @@ def decoding(
     from serve.settings import read_settings
 
     plan = Plan(
-        sizes=_sizes(sizes),
+        sizes=sizes_of(sizes),
         bundle=read_settings(bundle=bundle).bundle,
         engines=engines.split(",") if engines else ENGINES,
         tokenizers=tokenizers.split(",") if tokenizers else TOKENIZERS,
@@ -120,7 +124,8 @@ def finetune(
     print_table(output(), table)
 
 
-def _sizes(text: str) -> list[int]:
+def sizes_of(text: str) -> list[int]:
+    """Numbers with commas between, ascending."""
     try:
         return sorted({int(size) for size in text.split(",")})
     except ValueError:

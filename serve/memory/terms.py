@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -59,6 +60,7 @@ class Terms:
         return cls(whole + Counter({part: n for part, n in parts.items() if part not in whole}), Counter(_letters(title)))
 
 
+@lru_cache(maxsize=1 << 17)
 def column(term: str) -> int:
     """The term's column, below WIDTH; the same on every machine."""
     return crc32(term.encode()) % BUCKETS + BUCKETS * term.startswith(LETTER_MARK)
@@ -66,11 +68,15 @@ def column(term: str) -> int:
 
 def pack(terms: Terms) -> Packed:
     """The terms by column; what falls into one is one term from here on."""
-    found: Counter[int] = Counter()
+    found: dict[int, int] = {}
     for group in (terms.words, terms.letters):
         for term, count in group.items():
-            found[column(term)] += count
-    return np.array([min(found[place], MOST_COUNTED) << COLUMN_BITS | place for place in sorted(found)], dtype=np.uint32)
+            place = column(term)
+            found[place] = found.get(place, 0) + count
+    places = np.fromiter(found, dtype=np.uint32, count=len(found))
+    times = np.fromiter(found.values(), dtype=np.uint32, count=len(found))
+    order = np.argsort(places)
+    return (np.minimum(times, MOST_COUNTED) << np.uint32(COLUMN_BITS) | places)[order]
 
 
 def columns(packed: Packed) -> Packed:

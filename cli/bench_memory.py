@@ -1,0 +1,48 @@
+"""`hangtag bench memory`: how long the memory takes as it grows. It knows columns, no index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def memory(
+    sizes: Annotated[str, typer.Option(metavar="N,N", help="Remembered listings.")] = "10000,100000,1000000",
+    asked: Annotated[int, typer.Option(min=20, help="New listings that are looked up, one after the other.")] = 1000,
+    peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Beside SQLite's full-text search and an exact scan.")] = True,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All figures as JSON.")] = None,
+) -> None:
+    """A memory of generated listings that grows: adding, looking up, and what a look-up says of the tags; on one thread.
+
+    Figures belong together only within one run, so a run that was interrupted begins anew; FILE keeps what was finished."""
+    import json as json_format
+    from dataclasses import asdict
+
+    from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    from cli.bench import sizes_of
+    from cli.console import messages, output, plain_table, print_table
+    from eval.speed.memory import run
+    from hangtag.errors import InvalidSettings
+
+    counts = sizes_of(sizes)
+    if json is not None and not json.parent.is_dir():
+        raise InvalidSettings(f"{json}: there is no directory {json.parent}; make it first", field="json")
+    done = []
+    columns = (*Progress.get_default_columns()[:2], TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages()) as bars:
+        bar = bars.add_task("Remembering", total=max(counts))
+        for grown in run(counts, asked, lambda listings: bars.advance(bar, listings), peers=peers):
+            done.append(grown)
+            if json is not None:
+                json.write_text(json_format.dumps([asdict(each) for each in done], indent=2) + "\n", encoding="utf-8")
+    table = plain_table("listings", "added /s", "MB on disk", "add one ms", "recall", "look-up", "median ms", "p99 ms")
+    for grown in done:
+        recall = "" if grown.recall is None else f"{grown.recall:.2f}"
+        for place, timing in enumerate(grown.timings):
+            about = (f"{grown.listings:,}", f"{grown.rate:,.0f}", f"{grown.megabytes:,.0f}", f"{grown.add_one_ms:.1f}", recall)
+            row = about if place == 0 else ("",) * len(about)
+            table.add_row(*row, timing.name, f"{timing.median:.2f}", f"{timing.p99:.2f}")
+    print_table(output(), table)
