@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -38,7 +38,8 @@ from hangtag.errors import (
 )
 from serve.access import Access
 from serve.body_limit import BodyLimit
-from serve.routes import adapters, catalogue, events, feedback, health, metrics, suggestions, users
+from serve.loopback import check_name
+from serve.routes import adapters, catalogue, events, feedback, health, metrics, recommendations, suggestions, users
 from serve.schemas import ErrorBody, ErrorDetail
 from serve.state import Services
 
@@ -82,8 +83,9 @@ ADAPTER_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(services: Services) -> FastAPI:
-    """The application around services, which it owns: they are closed at shutdown."""
+def create_app(services: Services, *, is_local: bool = False) -> FastAPI:
+    """The application around services, which it owns: they are closed at shutdown. One that `is_local` answers only to this
+    machine's own names."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -93,12 +95,18 @@ def create_app(services: Services) -> FastAPI:
         finally:
             await services.close()
 
-    app = FastAPI(title="hangtag", summary="Tags for product listings, from your vocabulary only", version="1", lifespan=lifespan)
+    app = FastAPI(
+        title="hangtag",
+        summary="Tags for product listings, from your vocabulary only",
+        version="1",
+        lifespan=lifespan,
+        dependencies=[Depends(check_name)] if is_local else [],
+    )
     app.state.services = services
     app.include_router(suggestions.router, responses=ERRORS)
     app.include_router(adapters.router, responses=ERRORS | ADAPTER_ERRORS)
     app.include_router(metrics.router, responses=ERRORS)
-    for kept in (events, catalogue, feedback, users):
+    for kept in (events, catalogue, feedback, recommendations, users):
         app.include_router(kept.router, responses=ERRORS)
     app.include_router(health.router)
     app.add_middleware(BodyLimit)

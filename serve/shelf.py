@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from hangtag.errors import StoreUnavailable
+from serve.recommending import Recommender
 from serve.store import Store
 
 THREADS = 8
@@ -22,6 +23,7 @@ class Shelf:
 
     def __init__(self, store: Store | None = None) -> None:
         self.store = store
+        self._recommender = Recommender(store) if store is not None else None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hangtag-store")
 
     async def use(self, work: Callable[[Store], T]) -> T:
@@ -30,6 +32,10 @@ class Shelf:
         if store is None:
             raise StoreUnavailable("this server keeps nothing; start it with a store (HANGTAG_STORE)")
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(store))
+
+    async def recommend(self, work: Callable[[Recommender], T]) -> T:
+        """The same with what recommends out of the store."""
+        return await self.use(lambda store: work(self._recommender or Recommender(store)))
 
     def close(self) -> None:
         """Finish what runs, and give the database's connections back."""
