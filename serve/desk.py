@@ -11,6 +11,7 @@ from hangtag.suggestion import Suggestion, TagSuggestion
 from serve.admission import Admission, within
 from serve.auth import Caller
 from serve.metrics import Metrics
+from serve.readiness import Readiness
 from serve.suggester import Suggester, SuggestionRequest
 from serve.suggesters import Suggesters
 from serve.tracing import Tracing
@@ -23,12 +24,19 @@ class Desk:
     """One for a server."""
 
     def __init__(
-        self, suggesters: Suggesters, admission: Admission, metrics: Metrics, tracing: Tracing, deadline: float = DEADLINE
+        self,
+        suggesters: Suggesters,
+        admission: Admission,
+        metrics: Metrics,
+        tracing: Tracing,
+        readiness: Readiness,
+        deadline: float = DEADLINE,
     ) -> None:
         self.suggesters = suggesters
         self.admission = admission
         self._metrics = metrics
         self._tracing = tracing
+        self._readiness = readiness
         self._deadline = deadline
 
     async def suggest(
@@ -53,6 +61,7 @@ class Desk:
                         self._metrics.waited(waited)
                         with self._tracing.span("suggest", model=suggester.bundle.model, waited=waited):
                             suggestion = await _answer(suggester, asked, tell)
+            self._readiness.answered()
             self._metrics.suggested(suggestion)
             return suggestion
 

@@ -228,10 +228,11 @@ class AnswerBody(Wire):
 
 
 class HealthBody(Wire):
-    """Whether it is alive or ready; `reason` says why not."""
+    """Whether it is alive or ready; `reason` says why not, `troubles` what is not in order though it answers."""
 
     status: str
     reason: str = ""
+    troubles: list[str] = []
 
 
 class ErrorDetail(Wire):

@@ -14,6 +14,7 @@ from serve.admission import Admission
 from serve.auth import Caller, Doorkeeper
 from serve.desk import DEADLINE, Desk
 from serve.metrics import Metrics
+from serve.readiness import Readiness
 from serve.shelf import Shelf
 from serve.suggester import Suggester
 from serve.suggesters import Suggesters
@@ -45,7 +46,8 @@ class Services:
         self.tracing = tracing or Tracing()
         self.metrics = Metrics(admission)
         self.suggesters = Suggesters(suggester, self.metrics, bundles=bundles, file=adapters)
-        self.desk = Desk(self.suggesters, admission, self.metrics, self.tracing, deadline)
+        self.readiness = Readiness(suggester)
+        self.desk = Desk(self.suggesters, admission, self.metrics, self.tracing, self.readiness, deadline)
         self.troubles: list[str] = []
         """What went wrong at the start and does not keep the server from answering."""
 

@@ -14,13 +14,15 @@ from serve.engines.engine import Generation, GenerationRequest
 
 
 class WalkingEngine:
-    """Takes the first token that is allowed, each time waiting until the `gate` is open, and fails after `fails_after` tokens."""
+    """Takes the first token that is allowed, each time waiting until the `gate` is open, and fails after `fails_after` tokens.
+    One that `abstains` ends its tags as soon as it may."""
 
-    def __init__(self, *, is_open: bool = True, fails_after: int | None = None) -> None:
+    def __init__(self, *, is_open: bool = True, fails_after: int | None = None, abstains: bool = False) -> None:
         self.gate = asyncio.Event()
         if is_open:
             self.gate.set()
         self.fails_after = fails_after
+        self.abstains = abstains
         self.requests: list[GenerationRequest] = []
         self.adapters: dict[str, Path] = {}
         self.unloaded: list[str] = []
@@ -44,7 +46,8 @@ class WalkingEngine:
                 await self.gate.wait()
                 if pieces == self.fails_after:
                     raise EngineError("out of memory; use a smaller batch")
-                token = int(constraint.allowed(state).tokens[0])
+                tokens = constraint.allowed(state).tokens.tolist()
+                token = request.codec.separator_id if self.abstains and request.codec.separator_id in tokens else tokens[0]
                 state = constraint.advance(state, token)
                 pieces += 1
                 yield Generation((token,), (-0.1,), (token,))

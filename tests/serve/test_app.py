@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Message, Receive
 
 from hangtag.errors import EngineError
 from hangtag.listing import Listing
+from serve import readiness
 from serve.app import CLIENT_CLOSED_REQUEST, create_app
 from serve.assemble import assemble
 from serve.body_limit import MAX_BODY_BYTES
-from serve.routes import health
 from serve.schemas import CHINESE_EXAMPLE, ENGLISH_EXAMPLE
 from serve.state import Services
 from serve.suggester import Suggester, SuggestionRequest
@@ -189,10 +189,14 @@ def test_an_engine_that_fails_is_503(failing: TestClient) -> None:
 
 
 def test_a_failing_engine_is_alive_but_not_ready(failing: TestClient) -> None:
-    assert failing.get("/healthz").json() == {"status": "alive", "reason": ""}
+    assert failing.get("/healthz").json() == {"status": "alive", "reason": "", "troubles": []}
     response = failing.get("/readyz")
     assert response.status_code == 503
-    assert response.json() == {"status": "not ready", "reason": "out of memory; use a smaller batch"}
+    assert response.json() == {
+        "status": "not ready",
+        "reason": "out of memory; use a smaller batch",
+        "troubles": [],
+    }
 
 
 def test_an_engine_that_answers_is_ready(client: TestClient) -> None:
@@ -201,11 +205,11 @@ def test_an_engine_that_answers_is_ready(client: TestClient) -> None:
 
 
 def test_an_engine_that_is_silent_is_not_ready(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(readiness, "PROBE_SECONDS", 1.0)
     engine = SilentEngine()
     response = TestClient(create_app(Services(suggester_with(engine, tiny_bundle)))).get("/readyz")
     assert response.status_code == 503
-    assert response.json()["reason"] == "the engine gave no answer in 0.05 seconds"
+    assert response.json()["reason"] == "the engine gave no answer in 1 seconds"
     assert engine.cancelled == 1
 
 
