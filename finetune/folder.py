@@ -62,7 +62,7 @@ def check_same(folder: Path, about: dict[str, Any]) -> None:
             f"{folder}: the recipe has changed since ({', '.join(changed)}); change it back, or train anew with another --output",
             field="resume",
         )
-    for key, name in (("data_hash", "data"), ("vocabulary_hash", "vocabulary"), ("base_hash", "base")):
+    for key, name in (("data_hash", "data"), ("vocabulary_hash", "vocabulary"), ("prompt_hash", "prompt"), ("base_hash", "base")):
         if before[key] != about[key]:
             raise InvalidSettings(
                 f"{folder}: the {name} has changed since this run began; train anew with another --output", field="resume"

@@ -49,8 +49,8 @@ def find_base(base: Base, *, weights: bool = True) -> BaseFiles:
         found = Path(snapshot_download(base.model, revision=base.revision, allow_patterns=patterns))
     except Exception as error:  # the hub's client lets through errors of several libraries
         raise EngineError(
-            f"base.model {base.model!r} can't be had from the hub: {type(error).__name__}: {error}; check the network and"
-            " HF_TOKEN, or download it elsewhere and give its directory"
+            f"base.model {base.model!r} can't be had from the hub: {type(error).__name__}: {str(error).rstrip('.')}; check the"
+            " network and HF_TOKEN, or download it elsewhere and give its directory"
         ) from error
     return BaseFiles(found, base.model, found.name)
 

@@ -8,7 +8,9 @@ import errno
 import functools
 import hashlib
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ from finetune.kit import Kit, make_kit
 from finetune.model import BaseFiles, find_base, load_model, out_of_memory
 from finetune.pairs import graded, in_order, preferred
 from finetune.trainer import AnswerTrainer, Judged
+from hangtag.bundle import hash_path
 
 
 class Watch(Protocol):
@@ -75,11 +78,12 @@ class Prepared:
     held: list[Example]
 
 
-def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, weights: bool = True) -> Prepared:
-    """Data, prompt, vocabulary (written to `folder`) and examples. Raises what reading them raises."""
+def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, parts: Path | None = None, weights: bool = True) -> Prepared:
+    """Data, prompt, vocabulary and examples. Prompt and vocabulary are written to `parts` (None: `folder`), a memory to `folder`.
+    Raises what reading them raises."""
     data = read_data(recipe.data, recipe.name, preferences=recipe.method != "sft")
     files = find_base(recipe.base, weights=weights)
-    kit = make_kit(recipe, files, data.vocabulary, folder)
+    kit = make_kit(recipe, files, data.vocabulary, parts or folder)
     if recipe.memory:
         watch.begin("Memory", 100)
         with _main_first():  # the others open what it has made
@@ -108,19 +112,27 @@ def _main_first() -> AbstractContextManager[Any]:
 def train_run(recipe: Recipe, folder: Path, watch: Watch, *, resume: bool = False) -> Finished:
     """Train, judge, keep the best. Raises `InvalidSettings` for a folder with another run or none to resume, `EngineError` for
     too little memory or disk; what was saved before can be resumed."""
-    last = last_checkpoint(folder) if resume else None
     check_folder(folder, resume=resume)
-    is_main = int(os.environ.get("RANK", "0")) == 0
-    prepared = prepare_run(recipe, folder, watch)
-    about = _about(recipe, prepared)
-    if resume:
-        check_same(folder, about)
-    if is_main:
-        write_rows(prepared.data.known, folder / "train.jsonl")
-        write_rows(prepared.data.held.test.rows, folder / "validation.jsonl")
-        write_about(folder, about)
+    with tempfile.TemporaryDirectory() as parts, _explained(recipe, folder):
+        prepared = prepare_run(recipe, folder, watch, parts=Path(parts))
+        about = _about(recipe, prepared)
+        if resume:
+            check_same(folder, about)  # before anything of the run is touched
+        elif int(os.environ.get("RANK", "0")) == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in (prepared.kit.bundle.prompt_file, prepared.kit.bundle.vocabulary_file):
+                shutil.copyfile(file, folder / file.name)
+            write_rows(prepared.data.known, folder / "train.jsonl")
+            write_rows(prepared.data.held.test.rows, folder / "validation.jsonl")
+            write_about(folder, about)
+        return _train(recipe, folder, watch, prepared, last_checkpoint(folder) if resume else None)
+
+
+@contextmanager
+def _explained(recipe: Recipe, folder: Path) -> Iterator[None]:
+    """A full disk and too little memory as errors that say what to do."""
     try:
-        return _train(recipe, folder, watch, prepared, last)
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(folder, error) from error
@@ -246,6 +258,7 @@ def _about(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
         "recipe_hash": recipe.hash,
         "data_hash": hashlib.sha256("\n".join(rows).encode()).hexdigest(),
         "vocabulary_hash": prepared.kit.vocabulary.hash,
+        "prompt_hash": hash_path(prepared.kit.bundle.prompt_file),
         "base_hash": base_hash(files),
         "base": {"model": recipe.base.model, "hub": files.hub, "revision": files.revision},
         "metric": metric_of(recipe, len(prepared.kit.vocabulary)),

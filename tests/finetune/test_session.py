@@ -21,7 +21,7 @@ from hangtag.errors import EngineError, InvalidBundle, InvalidSettings
 from hangtag.listing import Listing
 from serve.assemble import assemble
 from serve.suggester import SuggestionRequest
-from tests.finetune.shop import Crashing, Silent, write_feedback_file, write_recipe
+from tests.finetune.shop import Crashing, Silent, write_feedback_file, write_recipe, write_shop
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers, peft and torch warn about themselves
 
@@ -66,9 +66,12 @@ def test_a_crashed_run_goes_on_as_if_nothing_had_been(whole: Finished, tiny_bund
 
 
 def test_another_recipe_is_not_resumed(whole: Finished, tiny_bundle: Path, tmp_path: Path):
+    before = {path.name: path.read_bytes() for path in whole.folder.iterdir() if path.is_file()}
+    write_shop(tmp_path / "shop.csv", 12)
     recipe = recipe_in(tmp_path, tiny_bundle / "base", seed=7)
     with pytest.raises(InvalidSettings, match=r"the recipe has changed since \(.*seed"):
         train_run(recipe, whole.folder, Silent(), resume=True)
+    assert {path.name: path.read_bytes() for path in whole.folder.iterdir() if path.is_file()} == before
     with pytest.raises(InvalidSettings, match="a run is here already; go on with --resume"):
         train_run(recipe, whole.folder, Silent())
     with pytest.raises(InvalidSettings, match="no run here to go on with"):
