@@ -227,6 +227,10 @@ def _show(report: Report, corpus: Corpus, out: Path) -> None:
         table.add_row(name, *texts, f"{system['seconds']:.1f}")
     console = output()
     print_table(console, table)
+    for name, system in systems.items():
+        if "auto" in system:
+            auto = system["auto"]
+            console.print(f"{name}: {auto['share']:.1%} of the tags have `auto`, {auto['precision']:.1%} of these are right")
     for name, parts in report["differences"].items():
         found = ((each, interval_of(parts["all"][each])) for each in columns if each in parts["all"] and each != "ECE")
         real = [f"{each} {difference.value:+.3f}" for each, difference in found if difference.is_real]

@@ -23,7 +23,7 @@ from hangtag.vocabulary import TagVocabulary
 class Prediction:
     """`key` is a hash over everything that decides the answer. `gold` and `tags` are ids; tags come by descending confidence. A
     system with a model also has the place of each tag in its own answer, from 1, its explanation, how many quotations are in it
-    and how many of them stand nowhere, and the candidates that words alone gave."""
+    and how many of them stand nowhere, and the candidates that words alone gave; `auto` are the tags that keep a promise."""
 
     key: str
     id: str
@@ -35,6 +35,7 @@ class Prediction:
     false_quotes: int = 0
     candidates: tuple[str, ...] = ()
     places: tuple[int, ...] = ()
+    auto: frozenset[str] = frozenset()
 
     @property
     def own_order(self) -> tuple[str, ...]:
@@ -100,6 +101,9 @@ def _object(prediction: Prediction) -> dict[str, Any]:
         return required
     for tag, place in zip(tags, prediction.places, strict=False):
         tag["place"] = place
+    for tag in tags:
+        if tag["tag"] in prediction.auto:
+            tag["auto"] = True
     return required | {
         "explanation": prediction.explanation,
         "quotes": prediction.quotes,
@@ -121,4 +125,5 @@ def _prediction(given: dict[str, Any]) -> Prediction:
         false_quotes=int(given.get("false_quotes", 0)),
         candidates=tuple(map(str, given.get("candidates", ()))),
         places=tuple(int(each["place"]) for each in given["tags"] if "place" in each),
+        auto=frozenset(str(each["tag"]) for each in given["tags"] if each.get("auto") is True),
     )

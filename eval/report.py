@@ -123,6 +123,9 @@ def _curves(run: SystemRun, answers: Answers, corpus: Corpus, k: int) -> dict[st
         own = hits_of(gold, [prediction.own_order for prediction in run.predictions], k)
         figures = {"P@1": precision(own, 1), f"nDCG@{k}": ndcg(own, sizes_of(gold), k)}
         found["in the model's own order"] = {name: round(float(values.mean()), 6) for name, values in figures.items()}
+    if passed := [tag in prediction.gold for prediction in run.predictions for tag in prediction.auto]:
+        share = len(passed) / sum(len(prediction.tags) for prediction in run.predictions)
+        found["auto"] = {"share": round(share, 6), "precision": round(sum(passed) / len(passed), 6)}
     if run.name == CANDIDATES:
         return found
     ranked = [[int(tag) for tag in row if tag >= 0] for row in answers.tags]

@@ -98,6 +98,7 @@ async def _predict(suggester: Suggester, question: Question) -> Prediction:
         tags=tuple(tag.tag.id for _, tag in ordered),
         confidences=tuple(tag.confidence for _, tag in ordered),
         places=tuple(place for place, _ in ordered),
+        auto=frozenset(tag.tag.id for tag in suggestion.tags if tag.auto),
         explanation=suggestion.explanation,
         quotes=len(quotes),
         false_quotes=sum(not stands_in(listing, quote) for quote in quotes),

@@ -13,7 +13,7 @@ from eval.predictions import Prediction, answers_of, append_predictions, key_of,
 from hangtag.errors import InvalidData
 from tests.fakes import vocabulary_of
 
-FULL = Prediction("k-1", "1", ("a",), ("b", "a"), (0.75, 0.5), "It says “a”.", 1, 0, ("a", "c"), (2, 1))
+FULL = Prediction("k-1", "1", ("a",), ("b", "a"), (0.75, 0.5), "It says “a”.", 1, 0, ("a", "c"), (2, 1), frozenset({"b"}))
 BARE = Prediction("k-2", "2", ("c",), ("a",), (0.25,))
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 

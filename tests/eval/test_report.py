@@ -67,6 +67,7 @@ def _answers(corpus: Corpus, right: int, system: str = "model") -> list[Predicti
                 1 if position < 5 else 0,
                 tags[::-1],
                 (2, 1),
+                frozenset(tags[:1]),
             )
         )
     return predictions
@@ -103,6 +104,8 @@ def test_a_report_has_every_figure_with_its_interval(corpus: Corpus, tmp_path: P
     assert (ours["quotes"], ours["false quotes"], ours["explanations"]) == (13, 5, 8)
     assert ours["all"]["quotes hold"]["value"] == pytest.approx(3 / 8)
     assert ours["in the model's own order"]["P@1"] == pytest.approx(6 / 8)
+    assert ours["auto"] == {"share": 0.5, "precision": 0.75}
+    assert "auto" not in report["systems"]["tfidf"]
     assert "ECE" in ours["all"]
     assert "ECE" not in report["systems"]["candidates"]["all"]
     assert report["rows"] == {
