@@ -143,6 +143,8 @@ class Suggester:
         rules, left, unwritable = self._rules(request, codec)
         found = self.candidates.find(request.listing, among=left)
         remembered = self._remembered(request, found, left)
+        if remembered and not self._is_own:  # the model can't tell when to stop among tags it never saw
+            rules = replace(rules, max_tags=max(rules.min_tags, 1, min(rules.max_tags, remembered.believed)))
         profile = request.profile.within(left) if request.personalise else InterestProfile()
         named = remembered.likeliest(MOST_NAMED) if remembered else [candidate.tag for candidate in found]
         listing, prompt = self._prompt(request.listing, profile, codec, rules, named)
@@ -275,7 +277,7 @@ class Suggester:
         it replaces theirs; its own vocabulary the model knows, and the memory speaks beside it."""
         if self._is_own:
             words = self._words(found).scaled(self.bundle.weights.own_candidates)
-            return words + remembered.prior(OWN_TRUST) if remembered else words
+            return words + remembered.prior(OWN_TRUST, remembered.enough) if remembered else words
         if remembered:
             return remembered.prior(OTHER_TRUST)
         return self._words(found).scaled(self.bundle.weights.other_candidates)

@@ -66,8 +66,10 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
         tick(0.6 + 0.4 * place / len(entries))
     bias, weights = _fitted(cases)
     held = _held_out(cases)
-    figures, curve = _figures(cases, held), _curve(held)
-    trust = replace(memory.trust, bias=bias, weights=weights, fitted_on=len(cases), figures=figures, curve=curve)
+    enough, f1 = _enough(held)
+    figures = {**_figures(cases, held), "micro-F1, as many as fit": round(f1, 4)}
+    trust = replace(memory.trust, bias=bias, weights=weights, enough=enough, curve=_curve(held))
+    trust = replace(trust, fitted_on=len(cases), figures=figures)
     memory.use(trust)
     return trust
 
@@ -104,6 +106,17 @@ def _held_out(cases: Sequence[Case]) -> list[tuple[Case, Floats]]:
             trust = Trust(bias, weights)
             ranked += [(case, trust.logits(case[0].table)) for case in held]
     return ranked
+
+
+def _enough(held: Sequence[tuple[Case, Floats]]) -> tuple[float, float]:
+    """The logit from which on tags have to be suggested for the best micro-F1, and that F1."""
+    logits = np.concatenate([logits for _, logits in held])
+    right = np.concatenate([right for (_, right, _), _ in held])
+    order = np.argsort(-logits, kind="stable")
+    hits = np.cumsum(right[order])
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + sum(count for (_, _, count), _ in held))
+    best = int(np.argmax(f1))
+    return float(logits[order[best]]), float(f1[best])
 
 
 def _curve(held: Sequence[tuple[Case, Floats]]) -> Calibration | None:

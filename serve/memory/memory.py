@@ -26,7 +26,7 @@ from serve.memory.evidence import Evidence, Floats, Integers, gather
 from serve.memory.index import Entry, TaggedIndex, entry_of
 from serve.memory.neighbours import Neighbourhood, neighbourhood, say
 from serve.memory.terms import Terms, pack
-from serve.memory.trust import Trust, read_trust, write_trust, written
+from serve.memory.trust import ENOUGH, Trust, read_trust, write_trust, written
 
 NEIGHBOURS = 128
 """Remembered listings that are compared with a listing closely."""
@@ -69,12 +69,14 @@ class Neighbour:
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimates:
     """How likely tags are given to a listing: tags by number, the likeliest first, and the logit of each one's probability, both
-    of shape (tags,). `trust` is how often a logit counts against the model, None where nobody fitted it; `curve` calibrates the
-    logits of tags that are suggested, None where nobody fitted one."""
+    of shape (tags,). `trust` is how often a logit counts against the model, None where nobody fitted it; `enough` is the logit
+    from which on a tag is worth suggesting; `curve` calibrates the logits of tags that are suggested, None where nobody fitted
+    one."""
 
     tags: Integers
     logits: Floats
     trust: float | None = None
+    enough: float = ENOUGH
     curve: Calibration | None = None
 
     def within(self, left: NDArray[np.bool_]) -> Estimates:
@@ -87,6 +89,11 @@ class Estimates:
         found: list[int] = self.tags[:count].tolist()
         return found
 
+    @property
+    def believed(self) -> int:
+        """How many tags are worth suggesting."""
+        return int((self.logits >= self.enough).sum())
+
     def logit(self, tag: int) -> float:
         """Within FLOOR and MOST_CERTAIN; a tag that nothing speaks for is at FLOOR."""
         return min(float(self.logits[self.tags == tag].max(initial=FLOOR)), MOST_CERTAIN)
@@ -95,11 +102,11 @@ class Estimates:
         """In (0, 1): that a merchant gives the tag."""
         return 1 / (1 + math.exp(-self.logit(tag)))
 
-    def prior(self, trust: float) -> TagPrior:
-        """Log-weights for the decoder: logits above FLOOR, as often as was fitted, else `trust` times."""
+    def prior(self, trust: float, least: float = FLOOR) -> TagPrior:
+        """Log-weights for the decoder: what logits have above `least`, as often as was fitted, else `trust` times."""
         factor = trust if self.trust is None else self.trust
         certain = np.minimum(self.logits, MOST_CERTAIN)
-        return TagPrior({int(t): factor * float(x - FLOOR) for t, x in zip(self.tags, certain, strict=True) if x > FLOOR})
+        return TagPrior({int(t): factor * float(x - least) for t, x in zip(self.tags, certain, strict=True) if x > least})
 
 
 class Memory:
@@ -171,7 +178,7 @@ class Memory:
         evidence = self.evidence(listing, words, self._index.get(listing.id) if hold_out and listing.id else None)
         logits = self.trust.logits(evidence.table)
         order = np.lexsort((evidence.tags, -logits))
-        return Estimates(evidence.tags[order], logits[order], self.trust.prior, self.trust.curve)
+        return Estimates(evidence.tags[order], logits[order], self.trust.prior, self.trust.enough, self.trust.curve)
 
     def evidence(self, listing: Listing, words: Sequence[Candidate], held: Entry | None = None) -> Evidence:
         """What is known about the listing's tags; as if `held` (and listings of its product) were not remembered."""

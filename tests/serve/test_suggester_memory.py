@@ -14,7 +14,7 @@ from hangtag.listing import Listing
 from hangtag.suggestion import Suggestion
 from hangtag.tag_rules import TagRules
 from serve.assemble import assemble
-from serve.memory import Memory
+from serve.memory import Memory, fit
 from serve.suggester import Suggester, SuggestionRequest
 from tests.serve.memory.rows import row, shop, vocabulary
 
@@ -64,6 +64,16 @@ def test_confidence_is_how_often_remembered_listings_have_it(remembering: Sugges
     remembering.memory.add(shop(64))
     found = {each.tag.id: each.confidence for each in ask(remembering, "airy collar model 3", min_tags=4, max_tags=4).tags}
     assert min(found.pop("Linen"), found.pop("Shirts")) > max(found.values())
+
+
+def test_as_many_tags_come_as_remembered_listings_let_one_expect(remembering: Suggester) -> None:
+    assert remembering.memory is not None
+    remembering.memory.add(shop(64))
+    fit(remembering.memory, remembering.candidates)
+    assert set(tags(ask(remembering, "airy collar model 3"))) == {"Linen", "Shirts"}
+    assert len(ask(remembering, "airy collar model 3", max_tags=1).tags) == 1
+    assert len(ask(remembering, "airy collar model 3", min_tags=3, max_tags=5).tags) == 3
+    assert len(ask(remembering, "nothing in common").tags) == 1
 
 
 def test_rules_hold_for_what_is_remembered_too(remembering: Suggester) -> None:

@@ -176,6 +176,8 @@ def test_estimates_are_probabilities_and_a_prior() -> None:
     assert found.probability(7) == found.probability(1) == pytest.approx(1 / (1 + np.exp(-FLOOR)))
     assert dict(found.prior(2.0).weights) == {4: 2 * (MOST_CERTAIN - FLOOR), 2: -2 * FLOOR}
     assert dict(replace(found, trust=0.5).prior(2.0).weights) == {4: 0.5 * (MOST_CERTAIN - FLOOR), 2: -0.5 * FLOOR}
+    assert dict(found.prior(2.0, -1.0).weights) == {4: 2 * (MOST_CERTAIN + 1), 2: 2}
+    assert [replace(found, enough=enough).believed for enough in (-1e9, -1.0, 0.0, 0.1, 30.0)] == [3, 2, 2, 1, 0]
     left = np.array([True] * 4 + [False] * 4)
     assert found.within(left).likeliest(5) == [2]
 

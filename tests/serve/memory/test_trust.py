@@ -33,7 +33,7 @@ def test_what_is_written_is_read_back(
 ) -> None:
     file = tmp_path_factory.mktemp("trust") / "trust.json"
     curve = Calibration(0.0, (0.0, -1.0), 1.0, (-1.0, 1.0), (0.1, 0.9), Promise(0.9, 0.8, 0.5, 0.95), "platt", 12)
-    trust = Trust(bias, weights, letters, prior, StatedRates(stated), 12, {"nDCG@5, fitted": 0.5}, curve)
+    trust = Trust(bias, weights, letters, prior, -1.5, StatedRates(stated), 12, {"nDCG@5, fitted": 0.5}, curve)
     write_trust(trust, file)
     found = read_trust(file)
     assert (found.hash, found.fitted_on, found.figures) == (trust.hash, 12, trust.figures)
