@@ -4,7 +4,7 @@ tags and no users.
 In Anderson's base-level learning an event of age t counts t ** -d; here t is the age in hours plus one, so that what happened
 just now counts 1. A power law is a mixture of exponentials (t ** -d is the integral of s ** (d - 1) exp(-s t) / Γ(d) over s > 0),
 and TERMS of them, their times in geometric progression and their coefficients by least squares of the relative error (in the way
-of Beylkin & Monzón, "Approximation by exponential sums revisited", 2010), are within ERROR of it up to 23 years. A sum of
+of Beylkin & Monzón, "Approximation by exponential sums revisited", 2010), are within ERROR of it for a century. A sum of
 exponentials can be carried forward without its events: what comes late is added as it would have been in its time, and sums of
 parts add up. Petrov's hybrid (2006), which keeps the latest events and smears the others evenly over time, can do neither.
 """
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 DECAY = 0.5
 """Exponent of the power law, Anderson's d."""
 
-TERMS = 14
+TERMS = 16
 ERROR = 0.001
 """Bound of the relative error of each event's share, for ages up to OLDEST_HOURS."""
 
-OLDEST_HOURS = 200_000.0
-SHORTEST, LONGEST = 0.5, 1.6e6
+OLDEST_HOURS = 1_000_000.0
+SHORTEST, LONGEST = 0.4, 8e6
 """Hours in which the fastest and the slowest term fall to 1/e."""
 
 HOUR = 3_600_000_000
