@@ -64,18 +64,21 @@ class Services:
         self.tracing.close()
 
 
-def services_of(request: Request) -> Services:
+# dependencies are coroutines, since FastAPI runs functions in threads, and that takes longer than all that they do
+
+
+async def services_of(request: Request) -> Services:
     """Those of the application that the request came to."""
     services: Services = request.app.state.services
     return services
 
 
-def _suggester_of(request: Request) -> Suggester:
-    return services_of(request).suggester
+async def _suggester_of(services: Annotated[Services, Depends(services_of)]) -> Suggester:
+    return services.suggester
 
 
-def _shelf_of(request: Request) -> Shelf:
-    return services_of(request).shelf
+async def _shelf_of(services: Annotated[Services, Depends(services_of)]) -> Shelf:
+    return services.shelf
 
 
 TheServices = Annotated[Services, Depends(services_of)]
@@ -99,7 +102,7 @@ TheCaller = Annotated[Caller, Depends(_caller)]
 """As a parameter of a route: only callers that are let in get to it."""
 
 
-def _callers_suggester(services: TheServices, caller: TheCaller) -> Suggester:
+async def _callers_suggester(services: TheServices, caller: TheCaller) -> Suggester:
     return services.suggesters.default(caller.tenant).suggester
 
 
@@ -107,7 +110,7 @@ TheCallersSuggester = Annotated[Suggester, Depends(_callers_suggester)]
 """As a parameter of a route: the one whose vocabulary the caller's tags are of."""
 
 
-def _admin(caller: TheCaller) -> Caller:
+async def _admin(caller: TheCaller) -> Caller:
     if not caller.admin:
         raise NotAllowed("this needs an admin's key (hangtag keys add TENANT --admin)")
     return caller
