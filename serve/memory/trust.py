@@ -27,8 +27,9 @@ LETTERS = 0.3
 ENOUGH = -1.8
 """See `Trust`; of a small memory, where the F1 of suggestions is highest."""
 
-STEADINESS = 3.0
-"""Strength of the pull towards the weights that were there before, in tags seen: few listings change little."""
+STEADINESS = 30.0
+"""Strength of the pull towards the weights that were there before, in tags seen: few listings change little, and those of one
+corner of a shop do not forget the rest."""
 
 MOST_STEPS, TOLERANCE = 100, 1e-4
 """Of Newton's method, the tolerance in nats of all tags together."""
