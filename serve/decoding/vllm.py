@@ -10,6 +10,7 @@ refuses every request until `prepare` is called.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -131,7 +132,8 @@ class HangtagLogitsProcessor(FirstRunnerProcessor, SecondRunnerProcessor):  # ty
                 raise InvalidInput(f"{name} can't be used together with hangtag's parameters: {reason}", field=name)
         served = next(iter(cls.served.values()))
         compiled = served.find(request.vocabulary)
-        constraint = cls.served.get(compiled.tokenizer_hash, served).constraint(request)
+        # the listing is text, as `read` has seen; which spans of it can be quoted is for the worker to find out
+        constraint = cls.served.get(compiled.tokenizer_hash, served).constraint(replace(request, listing=()))
         most = compiled.branches(request.rules).ruled.most_tokens(request.rules)
         if params.max_tokens is not None and params.max_tokens < most:
             raise InvalidInput(

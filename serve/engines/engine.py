@@ -23,7 +23,8 @@ from hangtag.rules import AnswerRules
 class GenerationRequest:
     """One answer to generate. `quotable` are the lines that its explanation may quote, `evidence` what of them it
     should rather quote. `adapter` is one that was loaded (`ServingEngine.load_adapter`), None the bundle's own.
-    What requests of another `cache_salt` left in a cache of prompts is not reused."""
+    What requests of another `cache_salt` left in a cache of prompts is not reused. `compare`: whether to say what would have
+    won without the prior, which costs some engines time at every step."""
 
     prompt: tuple[int, ...]
     codec: AnswerCodec
@@ -33,6 +34,7 @@ class GenerationRequest:
     evidence: Evidence = field(default_factory=Evidence)
     adapter: str | None = None
     cache_salt: str = ""
+    compare: bool = False
 
     def constraint(self) -> AnswerConstraint:
         """The constraint of the answer. Raises `InvalidRules`."""
@@ -44,7 +46,7 @@ class GenerationRequest:
 class Generation:
     """The ids of an answer, its end included, and the log-probability of each after the mask at temperature 1 (nats). `unbiased`
     is for each the token that would have won without prior and evidence, for `hangtag.influence`; empty from an engine that
-    can't say."""
+    can't say or was not asked."""
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]

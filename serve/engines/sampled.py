@@ -12,6 +12,7 @@ import numpy as np
 from hangtag.answer import AnswerCodec
 from hangtag.constraint import Allowed, AnswerConstraint
 from hangtag.errors import InvalidAnswer
+from hangtag.masks import Scratch
 from hangtag.quotes import QuotableText
 from hangtag.state import InTags
 from serve.decoding.requests import DecodingRequest, Value, write
@@ -47,7 +48,7 @@ def extra_args(request: GenerationRequest) -> dict[str, Value]:
 
 def compared(request: GenerationRequest) -> int:
     """How many of the likeliest tokens to ask for at each step."""
-    return COMPARED if any(request.prior.weights.values()) else 0
+    return COMPARED if request.compare and any(request.prior.weights.values()) else 0
 
 
 class AnswerReader:
@@ -60,33 +61,38 @@ class AnswerReader:
             request.codec.compiled, request.rules, QuotableText((), request.codec.grammar), request.prior
         )
         self._state = self._constraint.start()
-        self._biased = compared(request) > 0
+        self._scratch = Scratch(request.codec.tokenizer.size)
+        self._compares = request.compare
         self._ids: list[int] = []
-        self._is_known = True
 
     def take(self, sampled: Sampled) -> Generation:
         """The next tokens. Raises `InvalidAnswer` for one that can't follow, and at the end for what is no answer."""
-        unbiased: list[int] = []
+        winners: list[int | None] = []
         for token, logprob, likeliest in zip(sampled.ids, sampled.logprobs, sampled.likeliest, strict=True):
             winner: int | None = token
             if isinstance(self._state, InTags):
-                allowed = self._constraint.allowed(self._state)
-                if token not in allowed.tokens:
+                if not self._may_follow(token):
                     raise InvalidAnswer(f"token {token} at {len(self._ids)} was not allowed; the engine does not keep the rules")
-                if self._biased:
-                    winner = without_bias(allowed, token, {**likeliest, token: logprob})
+                if self._compares:
+                    winner = without_bias(self._constraint.allowed(self._state), token, {**likeliest, token: logprob})
                 self._state = self._constraint.advance(self._state, token)
             self._ids.append(token)
-            self._is_known &= winner is not None
-            unbiased.append(token if winner is None else winner)
+            winners.append(winner)
         if self._ids and self._ids[-1] == self._codec.eos_id:
             self._codec.read(self._ids)
-        return Generation(tuple(sampled.ids), tuple(sampled.logprobs), tuple(unbiased) if self._is_known else ())
+        unbiased = tuple(winner for winner in winners if winner is not None) if self._compares else ()
+        self._compares &= len(unbiased) == len(winners)
+        return Generation(tuple(sampled.ids), tuple(sampled.logprobs), unbiased if self._compares else ())
 
     def finish(self) -> None:
         """Raises `InvalidAnswer` where what was taken has no end."""
         if not self._ids or self._ids[-1] != self._codec.eos_id:
             raise InvalidAnswer("the answer has no end")
+
+    def _may_follow(self, token: int) -> bool:
+        if not 0 <= token < self._codec.tokenizer.size:
+            return False
+        return bool(int(self._constraint.mask(self._state, self._scratch)[token >> 5]) >> (token & 31) & 1)
 
 
 def without_bias(allowed: Allowed, chosen: int, logprobs: Mapping[int, float]) -> int | None:

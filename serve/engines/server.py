@@ -149,6 +149,7 @@ def _body(request: GenerationRequest, model: str, likeliest: int) -> dict[str, A
         "return_token_ids": True,
         "return_tokens_as_token_ids": True,
         "vllm_xargs": extra_args(request),
+        **({"cache_salt": request.cache_salt} if request.cache_salt else {}),
     }
 
 

@@ -9,8 +9,9 @@ import itertools
 import json
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ SECONDS_OF_CANARY = 120.0
 SECONDS_TO_STOP = 10.0
 ADAPTERS_A_STEP = 4
 """Adapters whose requests can be in one step; requests for more wait their turn."""
+SMALLEST_CPU_BLOCK = 32
+"""Tokens; vLLM's own choice for CPUs is 128, and of a prompt only whole blocks come from the cache."""
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 DEFAULT_RANK = 16
 OURS = frozenset(
@@ -40,6 +43,14 @@ OURS = frozenset(
     | {"revision", "skip_tokenizer_init", "speculative_config", "tokenizer", "trust_remote_code"}
 )
 """Arguments of vLLM that decide whether answers are what they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What follows a prompt, and how many of the prompt's tokens came from the cache."""
+
+    ids: tuple[int, ...]
+    cached: int
 
 
 class VllmEngine:
@@ -84,6 +95,11 @@ class VllmEngine:
             failing.pop_all()
         return engine
 
+    @property
+    def block_size(self) -> int:
+        """Tokens that the prefix cache knows together."""
+        return int(self._llm.vllm_config.cache_config.block_size)
+
     async def generate(self, request: GenerationRequest) -> Generation:
         """See `Engine`."""
         return await self._home.run(self._generate(request))
@@ -91,6 +107,11 @@ class VllmEngine:
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
         """See `ServingEngine`."""
         return self._home.iterate(lambda: self._stream(request))
+
+    async def unheld(self, prompt: Sequence[int], **parameters: Any) -> Continuation:
+        """What the model writes after a prompt, held to nothing: what constrained answers are measured beside. `parameters` are
+        more of vLLM's `SamplingParams`."""
+        return await self._home.run(self._unheld(prompt, parameters))
 
     async def load_adapter(self, name: str, directory: Path) -> None:
         """See `ServingEngine`."""
@@ -136,8 +157,7 @@ class VllmEngine:
         self._at_last()
 
     async def _ask(self, request: GenerationRequest, likeliest: int) -> Sampled:
-        async with self._outputs(request, likeliest, whole=True) as outputs:
-            (sampled,) = [_sampled(output) async for output in outputs]
+        (sampled,) = [sampled async for sampled in self._held(request, likeliest, whole=True)]
         return sampled
 
     async def _generate(self, request: GenerationRequest) -> Generation:
@@ -148,47 +168,56 @@ class VllmEngine:
 
     async def _stream(self, request: GenerationRequest) -> AsyncIterator[Generation]:
         reader = AnswerReader(request)
-        async with self._outputs(request, compared(request), whole=False) as outputs:
-            async for output in outputs:
-                if output.token_ids:
-                    yield reader.take(_sampled(output))
+        async with aclosing(self._held(request, compared(request), whole=False)) as pieces:
+            async for piece in pieces:
+                if piece.ids:
+                    yield reader.take(piece)
         reader.finish()
 
-    @asynccontextmanager
-    async def _outputs(self, request: GenerationRequest, likeliest: int, *, whole: bool) -> AsyncIterator[AsyncIterator[Any]]:
-        """vLLM's outputs of one request, as one or as pieces; leaving early aborts it. All errors are ours."""
+    async def _unheld(self, prompt: Sequence[int], parameters: dict[str, Any]) -> Continuation:
+        settings = {"temperature": 0.0, "detokenize": False, "output_kind": "FINAL_ONLY", **parameters}
+        (output,) = [output async for output in self._outputs(prompt, settings)]
+        return Continuation(tuple(output.outputs[0].token_ids), output.num_cached_tokens or 0)
+
+    async def _held(self, request: GenerationRequest, likeliest: int, *, whole: bool) -> AsyncGenerator[Sampled, None]:
+        """An answer as one or in pieces."""
+        check_context(request, self._context)
+        await self._write(request.codec.compiled)
+        settings = {
+            "temperature": 0.0,
+            "max_tokens": most_tokens(request.codec, request.rules),
+            "logprobs": likeliest,
+            "flat_logprobs": True,
+            "detokenize": False,
+            "extra_args": dict(extra_args(request)),
+            "output_kind": "FINAL_ONLY" if whole else "DELTA",
+        }
+        async with aclosing(self._outputs(request.prompt, settings, request.adapter, request.cache_salt)) as outputs:
+            async for output in outputs:
+                yield _sampled(output.outputs[0])
+
+    async def _outputs(
+        self, prompt: Sequence[int], settings: dict[str, Any], adapter_name: str | None = None, salt: str = ""
+    ) -> AsyncGenerator[Any, None]:
+        """vLLM's outputs of one request; leaving early aborts it. All errors are ours."""
         from vllm import SamplingParams
         from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        check_context(request, self._context)
-        await self._write(request.codec.compiled)
-        parameters = SamplingParams(
-            temperature=0.0,
-            max_tokens=most_tokens(request.codec, request.rules),
-            logprobs=likeliest,
-            flat_logprobs=True,
-            detokenize=False,
-            extra_args=dict(extra_args(request)),
-            output_kind=RequestOutputKind.FINAL_ONLY if whole else RequestOutputKind.DELTA,
-        )
-        with self._adapters.using(request.adapter) as adapter:
+        kind = RequestOutputKind[settings.pop("output_kind")]
+        with self._adapters.using(adapter_name) as adapter:
             outputs = self._llm.generate(
-                tokens_input(list(request.prompt)),
-                parameters,
+                tokens_input(list(prompt), cache_salt=salt or None),
+                SamplingParams(output_kind=kind, **settings),
                 f"hangtag-{next(self._numbers)}",
                 lora_request=_lora(adapter or self._own),
             )
             try:
-                yield (_finished(output.outputs[0]) async for output in outputs)
-            except HangtagError:
-                raise
-            except asyncio.CancelledError:
-                raise
+                async with aclosing(outputs):
+                    async for output in outputs:
+                        yield output
             except Exception as error:
                 raise self._translated(error) from error
-            finally:
-                await outputs.aclose()
 
     def _translated(self, error: Exception) -> EngineError:
         if self._llm.errored:
@@ -256,11 +285,13 @@ async def _start(arguments: dict[str, Any]) -> Any:
 def _arguments(bundle: Bundle, vocabularies: Path) -> dict[str, Any]:
     from serve.decoding.vllm_vocabularies import DIRECTORY_OPTION
 
+    gpu = torch.cuda.is_available()
     return {
         "model": str(bundle.base) if bundle.base is not None else bundle.hub,
         "revision": bundle.revision,
         "max_model_len": bundle.context,
-        "dtype": "bfloat16" if torch.cuda.is_available() else "float32",
+        "dtype": "bfloat16" if gpu else "float32",
+        "block_size": None if gpu else SMALLEST_CPU_BLOCK,
         "load_format": "safetensors",
         "trust_remote_code": False,
         "generation_config": "vllm",
@@ -295,14 +326,9 @@ def _lora(adapter: Adapter | None) -> Any:
     return None if adapter is None else LoRARequest(adapter.name, adapter.number, str(adapter.directory.resolve()))
 
 
-def _finished(output: Any) -> Any:
-    """The output, unless it ended otherwise than by the end of an answer."""
+def _sampled(output: Any) -> Sampled:
     if output.finish_reason not in (None, "stop"):
         raise EngineError(f"vLLM ended an answer early ({output.finish_reason})")
-    return output
-
-
-def _sampled(output: Any) -> Sampled:
     flat = output.logprobs
     spans = list(zip(flat.start_indices, flat.end_indices, strict=True))[-len(output.token_ids) :]
     likeliest = [dict(zip(flat.token_ids[begin:end], flat.logprobs[begin:end], strict=True)) for begin, end in spans]

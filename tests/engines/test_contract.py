@@ -76,7 +76,7 @@ class Parts:
         made = []
         for number, rules in enumerate(RULES * 2):
             language, text = ("en", SENTENCES[number % 3]) if number < len(RULES) else ("zh", CHINESE)
-            beside = {"prior": PRIOR, "evidence": EVIDENCE} if number % 2 else {}
+            beside = {"prior": PRIOR, "evidence": EVIDENCE, "compare": True} if number % 2 else {}
             made.append(self.request(text, rules, language, **beside, **others))
         return made
 
@@ -176,7 +176,7 @@ def test_pieces_are_the_answer(engine: ServingEngine, parts: Parts) -> None:
 
 
 def test_a_prior_decides_where_it_is_strong_and_it_is_told_that_it_did(engine: ServingEngine, parts: Parts) -> None:
-    plain = parts.request(rules=AnswerRules(max_tags=1, explain=False))
+    plain = parts.request(rules=AnswerRules(max_tags=1, explain=False), compare=True)
     requests = [replace(plain, prior=TagPrior({tag: 60.0})) for tag in range(len(parts.bundle.vocabulary))]
     alone, *generations = run(all_of(engine, [plain, *requests]))
     assert alone.unbiased == alone.ids
