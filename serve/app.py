@@ -27,6 +27,7 @@ from hangtag.errors import (
     InvalidBundle,
     InvalidCalibration,
     InvalidInput,
+    InvalidMemory,
     ListingTooLong,
     NotAllowed,
     OutputError,
@@ -59,6 +60,7 @@ STATUS: tuple[tuple[type[HangtagError], int], ...] = (
     (NotAllowed, 403),
     (Overloaded, 429),
     (StoreUnavailable, 503),
+    (InvalidMemory, 503),
     (OutputError, 507),
     (EngineError, 503),
     (DeadlineExceeded, 504),
@@ -71,7 +73,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorBody, "description": "The listing, or the body, is too long."},
     422: {"model": ErrorBody, "description": "The request is wrong; the message says what and where."},
     429: {"model": ErrorBody, "description": "Too much at once; Retry-After says when there is room."},
-    503: {"model": ErrorBody, "description": "The engine or the store failed."},
+    503: {"model": ErrorBody, "description": "The engine, the store or the memory failed."},
     504: {"model": ErrorBody, "description": "The answer was not ready in time."},
 }
 

@@ -2,6 +2,7 @@ import asyncio
 import http.client
 import json
 import logging
+import shutil
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from serve import readiness
 from serve.app import CLIENT_CLOSED_REQUEST, create_app
 from serve.assemble import assemble
 from serve.body_limit import MAX_BODY_BYTES
+from serve.memory import Memory
 from serve.schemas import CHINESE_EXAMPLE, ENGLISH_EXAMPLE
 from serve.state import Services
 from serve.suggester import Suggester, SuggestionRequest
@@ -186,6 +188,17 @@ def test_an_engine_that_fails_is_503(failing: TestClient) -> None:
     response = failing.post(PATH, json={"title": "Linen"})
     assert response.status_code == 503
     assert error_of(response) == {"type": "EngineError", "message": "out of memory; use a smaller batch", "field": None}
+
+
+def test_a_memory_that_is_gone_is_503(suggester: Suggester, tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "memory", suggester.vocabulary)
+    memory.close()
+    shutil.rmtree(tmp_path / "memory")
+    client = TestClient(create_app(Services(suggester.over(suggester.engine, memory))))
+    response = client.post(PATH, json={"title": "Linen"})
+    assert response.status_code == 503
+    assert error_of(response)["type"] == "InvalidMemory"
+    assert "the index is gone" in error_of(response)["message"]
 
 
 def test_a_failing_engine_is_alive_but_not_ready(failing: TestClient) -> None:
