@@ -8,10 +8,11 @@ import asyncio
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from eval.corpus import Corpus
@@ -79,13 +80,12 @@ class Judge:
         return self.evaluations[self._best_place()]
 
     def figures(self, model: Any) -> dict[str, float]:
-        """Figures of the answers that serving would give, up to k tags, without explanations."""
-        predictions = asyncio.run(self._predict(model))
+        """Figures of the answers that serving would give: up to k tags in the order in which they are written, without
+        explanations. By confidence, which nobody has calibrated yet, the first place would go to tags that are easily spelt."""
+        predictions = list(map(_as_written, asyncio.run(self._predict(model))))
         answers = answers_of(predictions, self.kit.vocabulary, self.k)
         training = Training(self.corpus.training_labels) if self.corpus.train is not None else None
         scores = scores_of(answers, list(map(list, self.corpus.gold)), len(self.kit.vocabulary), self.k, training)
-        import numpy as np
-
         found = scores.figures(np.ones((1, len(scores))))
         return {name: float(found[name][0]) for name in (figure.format(k=self.k) for figure in FIGURES) if name in found}
 
@@ -151,6 +151,16 @@ def metric_of(recipe: Recipe, tags: int) -> str:
 def parse_evaluations(file: Path) -> list[dict[str, float]]:
     """The evaluations in a run's file, none where there is no file: it is only ever replaced as a whole."""
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
+def _as_written(prediction: Prediction) -> Prediction:
+    order = sorted(range(len(prediction.tags)), key=prediction.places.__getitem__)
+    return replace(
+        prediction,
+        tags=tuple(prediction.tags[place] for place in order),
+        confidences=tuple(prediction.confidences[place] for place in order),
+        places=tuple(range(1, len(order) + 1)),
+    )
 
 
 def _shared(figures: dict[str, float]) -> dict[str, float]:
