@@ -16,7 +16,7 @@ test: $(VENV)/.dev
 # must be within pip's reach (PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu).
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check install -q -c constraints-vllm.txt
-VLLM_TEST := $(VLLM)/bin/python -m pytest -W default tests/vllm
+VLLM_TEST := $(VLLM)/bin/python -m pytest -W default tests/vllm tests/engines
 
 test-vllm: $(VLLM)/.ready
 	$(VLLM_TEST)

@@ -14,6 +14,7 @@ from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
 from hangtag.state import Phase
 from serve.decoding.requests import DecodingRequest
+from serve.engines.engine import Generation, GenerationRequest
 from serve.tokenizer import HuggingFaceTokenizer
 from tests.tiny import SENTENCES, build_bundle
 
@@ -87,6 +88,11 @@ class Served:
         assert state.phase is Phase.DONE, "the answer has no end"
         self._check(self.codec.read(ids), request.rules)
         return offered
+
+    def hold(self, request: GenerationRequest, generation: Generation) -> None:
+        """Hold what an engine gave to the reference."""
+        asked = DecodingRequest(self.codec.compiled.hash, request.rules, request.quotable, request.prior, request.evidence)
+        self.walk(asked, list(generation.ids))
 
     def _check(self, answer: Answer, rules: AnswerRules) -> None:
         tags = answer.tags

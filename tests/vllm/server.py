@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,32 @@ def environment(served: Served, **others: str) -> dict[str, str]:
 ADAPTERS = ("--enable-lora", "--max-loras", "2", "--max-lora-rank", "16", "--num-gpu-blocks-override", "64")
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that has started, and a client of it."""
+
+    client: httpx.Client
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return str(self.client.base_url).rstrip("/")
+
+
 @contextmanager
-def running(served: Served, log: Path, *options: str, adapters: bool = False, **variables: str) -> Iterator[httpx.Client]:
-    """A client of a server that has started; its output goes to `log`. With `adapters` it takes some at run time."""
+def started(served: Served, log: Path, *options: str, adapters: bool = False, **variables: str) -> Iterator[Running]:
+    """A server; its output goes to `log`. With `adapters` it takes some at run time."""
     port = free_port()
     if adapters:
         options, variables = (*options, *ADAPTERS), {**variables, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
     with log.open("w") as output:
-        process: Any = subprocess.Popen(
+        process = subprocess.Popen(
             command(served, port, *options), stdout=output, stderr=subprocess.STDOUT, env=environment(served, **variables)
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             _wait(process, client, log)
-            yield client
+            yield Running(client, process)
     finally:
         process.terminate()
         try:
@@ -73,6 +86,13 @@ def running(served: Served, log: Path, *options: str, adapters: bool = False, **
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def running(served: Served, log: Path, *options: str, **others: Any) -> Iterator[httpx.Client]:
+    """A client of a server, see `started`."""
+    with started(served, log, *options, **others) as server:
+        yield server.client
 
 
 def _wait(process: Any, client: httpx.Client, log: Path) -> None:
