@@ -11,14 +11,20 @@ import typer
 def memory(
     sizes: Annotated[str, typer.Option(metavar="N,N", help="Remembered listings.")] = "10000,100000,1000000",
     asked: Annotated[int, typer.Option(min=20, help="New listings that are looked up, one after the other.")] = 1000,
-    peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Beside SQLite's full-text search and an exact scan.")] = True,
+    peers_up_to: Annotated[
+        int, typer.Option("--peers-up-to", min=0, help="Beside SQLite's full-text search and an exact scan, up to so many.")
+    ] = 100_000,
+    directory: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the memory is made and stays, else among temporary files.")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All figures as JSON.")] = None,
 ) -> None:
     """A memory of generated listings that grows: adding, looking up, and what a look-up says of the tags; on one thread.
 
-    Figures belong together only within one run, so a run that was interrupted begins anew; FILE keeps what was finished."""
+    With --directory a run that was interrupted goes on with the memory that is there; FILE keeps what was finished."""
     import json as json_format
     from dataclasses import asdict
+    from functools import partial
 
     from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
@@ -34,7 +40,7 @@ def memory(
     columns = (*Progress.get_default_columns()[:2], TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages()) as bars:
         bar = bars.add_task("Remembering", total=max(counts))
-        for grown in run(counts, asked, lambda listings: bars.advance(bar, listings), peers=peers):
+        for grown in run(counts, asked, partial(bars.advance, bar), peers_up_to=peers_up_to, directory=directory):
             done.append(grown)
             if json is not None:
                 json.write_text(json_format.dumps([asdict(each) for each in done], indent=2) + "\n", encoding="utf-8")
@@ -42,7 +48,13 @@ def memory(
     for grown in done:
         recall = "" if grown.recall is None else f"{grown.recall:.2f}"
         for place, timing in enumerate(grown.timings):
-            about = (f"{grown.listings:,}", f"{grown.rate:,.0f}", f"{grown.megabytes:,.0f}", f"{grown.add_one_ms:.1f}", recall)
+            about = (
+                f"{grown.listings:,}",
+                f"{grown.rate:,.0f}" if grown.rate else "",
+                f"{grown.megabytes:,.0f}",
+                f"{grown.add_one_ms:.1f}",
+                recall,
+            )
             row = about if place == 0 else ("",) * len(about)
             table.add_row(*row, timing.name, f"{timing.median:.2f}", f"{timing.p99:.2f}")
     print_table(output(), table)

@@ -35,8 +35,8 @@ TITLE_WORDS, DESCRIPTION_WORDS = 5, 20
 NEAREST = 10
 """Of the exact scan: how many of them the index finds is its recall."""
 
-ADDED_ALONE, ALONE_FROM = 20, 10**9
-"""Listings that are added one by one, and their first number: far from all others."""
+ADDED_ALONE, ALONE_FROM, NEW_FROM = 20, 10**9, 2 * 10**9
+"""Listings that are added one by one, and the first numbers of these and of those that are asked for: far from all others."""
 
 PEERS_ASKED = 50
 SEED = 5
@@ -55,11 +55,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """A memory of a size. `rate` is listings added a second since the size before, `add_one_ms` the median until one more counts,
-    `recall` the share of the scan's NEAREST that the index finds; without peers None."""
+    """A memory of a size. `rate` is listings added a second since the size before, None where none was; `add_one_ms` the median
+    until one more counts; `recall` the share of the scan's NEAREST that the index finds, None without peers."""
 
     listings: int
-    rate: float
+    rate: float | None
     megabytes: float
     add_one_ms: float
     recall: float | None
@@ -107,35 +107,44 @@ class Shop:
         return Made(Listing(title, description, id=str(number)), tuple(tag.id for tag in given))
 
 
-def run(sizes: Sequence[int], asked: int, tick: Tick = lambda listings: None, *, peers: bool = True) -> Iterator[Grown]:
-    """One memory that grows from size to size, the smallest first, on one thread. It is made beside other temporary files and
-    removed in the end. Raises `InvalidSettings` for a size below 1."""
+def run(
+    sizes: Sequence[int],
+    asked: int,
+    tick: Tick = lambda listings: None,
+    *,
+    peers_up_to: int = 0,
+    directory: Path | None = None,
+) -> Iterator[Grown]:
+    """One memory that grows from size to size, the smallest first, on one thread; peers grow with it up to a size. It is made in
+    `directory` and stays there, so that a run that was interrupted goes on with it, or else among temporary files. Sizes below
+    what is there already are left out. Raises `InvalidSettings` for a size below 1."""
     if min(sizes) < 1:
         raise InvalidSettings(f"a size is {min(sizes)}; at least one listing is needed", field="sizes")
     shop = Shop()
-    new = [made.listing for made in shop.listings(max(sizes) + BATCH, max(sizes) + BATCH + asked)]
+    new = [made.listing for made in shop.listings(NEW_FROM, NEW_FROM + asked)]
     candidates = Candidates(shop.vocabulary)
-    with TemporaryDirectory() as folder, threadpool_limits(1):
-        memory = Memory(Path(folder) / "memory", shop.vocabulary)
-        beside = Peers(Path(folder) / "peer.sqlite") if peers else None
-        held = 0
-        for size in sorted(sizes):
-            spent = 0.0
-            for first in range(held, size, BATCH):
-                rows = shop.listings(first, min(first + BATCH, size))
+    with TemporaryDirectory() as scratch, threadpool_limits(1):
+        memory = Memory(directory or Path(scratch) / "memory", shop.vocabulary)
+        beside = Peers(Path(scratch) / "peer.sqlite")
+        tick(held := len(memory))
+        for size in sorted(size for size in sizes if size >= held):
+            spent, before = 0.0, held
+            while held < size:
+                rows = shop.listings(held, min(held + BATCH, size))
                 begun = time.perf_counter()
                 memory.add(rows)
                 spent += time.perf_counter() - begun
-                if beside is not None:
-                    beside.add([row.listing for row in rows])
+                held += len(rows)
                 tick(len(rows))
-            rate, held = (size - held) / spent, size
-            yield _measured(memory, beside, shop, new, candidates, rate)
+            rate = (size - before) / spent if spent else None
+            while len(beside) < size <= peers_up_to:
+                beside.add([made.listing for made in shop.listings(len(beside), min(len(beside) + BATCH, size))])
+            yield _measured(memory, beside if size <= peers_up_to else None, shop, new, candidates, rate)
         memory.close()
 
 
 def _measured(
-    memory: Memory, beside: Peers | None, shop: Shop, new: Sequence[Listing], candidates: Candidates, rate: float
+    memory: Memory, beside: Peers | None, shop: Shop, new: Sequence[Listing], candidates: Candidates, rate: float | None
 ) -> Grown:
     size = len(memory)
     megabytes = sum(file.stat().st_size for file in memory.directory.rglob("*") if file.is_file()) / 1e6
@@ -172,6 +181,9 @@ class Peers:
         self._rows: list[NDArray[np.int64]] = []
         self._matrix = csr_array((0, WIDTH))
         self._rarity: NDArray[np.float64] = np.zeros(WIDTH)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def add(self, listings: Sequence[Listing]) -> None:
         """Numbered in order, from 0."""
