@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -21,6 +21,12 @@ BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 2
 REST_SECONDS = 1.0
 """How long a database that was not to be reached is left alone: callers are refused at once meanwhile."""
+
+CHECKPOINT_SECONDS = 1.0
+"""How often SQLite's log is brought into its file, beside the writers: none of them has to do it and wait for the disk."""
+
+LONGEST_LOG = 32_000
+"""Pages of the log after which a writer does it all the same."""
 
 POOL = 8
 MIGRATION_LOCK = 0x68616E67
@@ -40,6 +46,8 @@ class Database:
         self._preparing = threading.Lock()
         self._is_ready = False
         self._rests_until = 0.0
+        self._closing = threading.Event()
+        self._checkpoints: threading.Thread | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -64,6 +72,9 @@ class Database:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._closing.set()
+        if self._checkpoints is not None:
+            self._checkpoints.join()
         self._engine.dispose()
 
     @contextmanager
@@ -110,7 +121,15 @@ class Database:
             except StoreUnavailable:
                 self._rests_until = time.monotonic() + REST_SECONDS
                 raise
+            if self.is_sqlite:
+                self._checkpoints = threading.Thread(target=self._keep_log_short, name="hangtag-checkpoints", daemon=True)
+                self._checkpoints.start()
             self._is_ready = True
+
+    def _keep_log_short(self) -> None:
+        while not self._closing.wait(CHECKPOINT_SECONDS):
+            with suppress(StoreUnavailable), self._translated(), self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _make_engine(self) -> Engine:
         options: dict[str, Any] = {"pool_size": POOL, "max_overflow": POOL, "pool_timeout": BUSY_SECONDS}
@@ -140,7 +159,8 @@ def _checked(url: str) -> URL:
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # the driver begins no transaction by itself
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
+    pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in (*pragmas, f"wal_autocheckpoint={LONGEST_LOG}"):
         connection.execute(f"PRAGMA {pragma}")
 
 

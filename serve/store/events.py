@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, Table, bindparam, insert, select
 
 from hangtag.errors import InvalidHistory
 from hangtag.history import Event, microseconds
@@ -43,24 +43,25 @@ class Taken:
 class _Row:
     name: str
     event: Event
+    at: int
     key: bytes
     content: bytes
 
     @classmethod
     def of(cls, name: str, given: UserEvent) -> _Row:
-        event = given.event
-        content = digest([event.type, microseconds(event.at), event.product, *sorted(event.tags)])
-        return cls(name, event, digest([given.key]) if given.key else content, content)
+        event, at = given.event, microseconds(given.event.at)
+        content = digest(event.type, str(at), event.product, *sorted(event.tags))
+        return cls(name, event, at, digest(given.key) if given.key else content, content)
 
-    def values(self, user: int) -> dict[str, Any]:
+    def values(self, user: int, tags: Sequence[str]) -> dict[str, Any]:
         return {
             "user_id": user,
             "key": self.key,
             "content": self.content,
             "type": self.event.type,
-            "at": microseconds(self.event.at),
+            "at": self.at,
             "product": self.event.product,
-            "tags": json.dumps(self.event.tags),
+            "tags": json.dumps(tags),
         }
 
 
@@ -85,15 +86,17 @@ def add(connection: Connection, tenant: str, given: Sequence[tuple[str, UserEven
                 raise InvalidHistory(f"events[{position}]: {message}", field=f"events[{position}].idempotency_key")
             continue
         known[place] = row.content
-        event = row.event if row.event.tags else replace(row.event, tags=tags[row.event.product])
-        values = replace(row, event=event).values(place[0])
-        new.append(values)
-        if event.tags:
-            latest[row.name].append((event.type, values["at"], event.tags))
+        mine = row.event.tags or tags[row.event.product]
+        new.append(row.values(place[0], mine))
+        if mine:
+            latest[row.name].append((row.event.type, row.at, mine))
     if new:
-        connection.execute(insert(events), new)
+        connection.execute(_INSERT, new)
         profiles.extend(connection, tenant, [(locked[name], recent) for name, recent in latest.items()])
     return Taken(len(new), len(rows) - len(new))
+
+
+_INSERT = insert(events)
 
 
 def product_tags(connection: Connection, tenant: str, names: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -107,13 +110,17 @@ def product_tags(connection: Connection, tenant: str, names: Collection[str]) ->
 def _tags_in(connection: Connection, table: Table, tenant: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found = {}
     for start in range(0, len(names), BOUND):
-        rows = connection.execute(
-            select(table.c.product, table.c.tags).where(
-                table.c.tenant == tenant, table.c.product.in_(names[start : start + BOUND])
-            )
-        )
+        rows = connection.execute(_TAGS[table], {"tenant": tenant, "names": names[start : start + BOUND]})
         found.update({product: tuple(json.loads(tags)) for product, tags in rows})
     return found
+
+
+_TAGS = {
+    table: select(table.c.product, table.c.tags).where(
+        table.c.tenant == bindparam("tenant"), table.c.product.in_(bindparam("names", expanding=True))
+    )
+    for table in (products, learned_tags)
+}
 
 
 def _known(connection: Connection, ids: Sequence[int], keys: Collection[bytes]) -> dict[tuple[int, bytes], bytes]:
@@ -121,15 +128,16 @@ def _known(connection: Connection, ids: Sequence[int], keys: Collection[bytes]) 
     known: dict[tuple[int, bytes], bytes] = {}
     wanted = sorted(keys)
     for start in range(0, len(wanted), BOUND):
-        rows = connection.execute(
-            select(events.c.user_id, events.c.key, events.c.content).where(
-                events.c.user_id.in_(ids), events.c.key.in_(wanted[start : start + BOUND])
-            )
-        )
+        rows = connection.execute(_KNOWN, {"users": ids, "keys": wanted[start : start + BOUND]})
         known.update({(user, bytes(key)): bytes(content) for user, key, content in rows})
     return known
 
 
-def digest(parts: Sequence[Any]) -> bytes:
-    """A number of 16 bytes for these parts."""
-    return blake2b(json.dumps(parts).encode(), digest_size=16).digest()
+_KNOWN = select(events.c.user_id, events.c.key, events.c.content).where(
+    events.c.user_id.in_(bindparam("users", expanding=True)), events.c.key.in_(bindparam("keys", expanding=True))
+)
+
+
+def digest(*parts: str) -> bytes:
+    """A number of 16 bytes for these parts, none of which has a line feed."""
+    return blake2b("\n".join(parts).encode(), digest_size=16).digest()

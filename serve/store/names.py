@@ -16,14 +16,17 @@ from serve.store.tables import MOST_NAME
 
 
 def checked_name(name: str, what: str, error: type[InvalidInput], *, field: str | None = None) -> str:
-    """The name, if it is one: 1 to MOST_NAME characters, no control characters and no halves of any. Raises `error`."""
+    """The name, if it is one: 1 to MOST_NAME characters, no control characters, line feeds among them. Raises `error`."""
     field = field or what
     if not name.strip():
         raise error(f"the {what} is empty", field=field)
     if len(name) > MOST_NAME:
         raise error(f"the {what} has {len(name):,} characters, at most {MOST_NAME} are allowed", field=field)
-    if (offset := first_control(name)) is not None:
-        raise error(f"the {what} has a control character at offset {offset}; remove it", field=field)
+    if not (name.isascii() and name.isprintable()):
+        offset = first_control(name)
+        offset = next((at for at, each in enumerate(name) if each in "\n\r\t"), None) if offset is None else offset
+        if offset is not None:
+            raise error(f"the {what} has a control character at offset {offset}; remove it", field=field)
     return name
 
 

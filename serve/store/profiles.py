@@ -28,7 +28,7 @@ FOLD = 32
 
 EVERY_TAG = ""
 
-Recent = tuple[str, int, tuple[str, ...]]
+Recent = tuple[str, int, Sequence[str]]
 """Type, time (µs), tags."""
 
 
@@ -38,13 +38,13 @@ class StoredProfile:
 
     tags: tuple[str, ...] = ()
     sums: DecayedSums = field(default_factory=DecayedSums.empty)
-    recent: tuple[Recent, ...] = ()
+    recent: Sequence[Recent] = ()
 
     @classmethod
     def of_row(cls, recent: str, tags: str | None, at: int | None, sums: bytes | None) -> StoredProfile:
         """From the columns of `users` and `profiles`, the latter None where there is no row."""
         folded = DecayedSums(at, np.frombuffer(sums, dtype="<f8").reshape(-1, TERMS)) if sums and at is not None else None
-        return cls(tuple(json.loads(tags)) if tags else (), folded or DecayedSums.empty(), _read_recent(recent))
+        return cls(tuple(json.loads(tags)) if tags else (), folded or DecayedSums.empty(), json.loads(recent))
 
     def folded(self) -> StoredProfile:
         """The same with nothing recent."""
@@ -98,18 +98,21 @@ def lock(connection: Connection, tenant: str, names: Collection[str], *, make: b
     ordered = sorted(set(names))
     if make:
         upsert(connection, users, [{"tenant": tenant, "name": name} for name in ordered], keys=("tenant", "name"))
-    rows = connection.execute(
-        select(users.c.id, users.c.name, users.c.recent, profiles.c.tags)
-        .select_from(users.outerjoin(profiles))
-        .where(users.c.tenant == tenant, users.c.name.in_(ordered))
-        .order_by(users.c.name)
-        .with_for_update(of=users)
-    )
+    rows = connection.execute(_LOCK, {"tenant": tenant, "names": ordered})
     found = {}
     for id, name, recent, tags in rows:
-        latest = list(_read_recent(recent))
-        found[name] = LockedUser(id, name, latest, {*json.loads(tags or "[]"), *(tag for _, _, each in latest for tag in each)})
+        latest: list[Recent] = json.loads(recent)
+        found[name] = LockedUser(id, name, latest, set(json.loads(tags or "[]")).union(*(each[2] for each in latest)))
     return found
+
+
+_LOCK = (
+    select(users.c.id, users.c.name, users.c.recent, profiles.c.tags)
+    .select_from(users.outerjoin(profiles))
+    .where(users.c.tenant == bindparam("tenant"), users.c.name.in_(bindparam("names", expanding=True)))
+    .order_by(users.c.name)
+    .with_for_update(of=users)
+)
 
 
 def extend(connection: Connection, tenant: str, new: Iterable[tuple[LockedUser, Sequence[Recent]]]) -> None:
@@ -117,7 +120,7 @@ def extend(connection: Connection, tenant: str, new: Iterable[tuple[LockedUser, 
     gained: Counter[str] = Counter()
     changed, full = [], []
     for user, latest in new:
-        tags = {tag for _, _, each in latest for tag in each} - user.tags
+        tags = set[str]().union(*(each[2] for each in latest)) - user.tags
         gained.update(tags)
         gained[EVERY_TAG] += bool(tags) and not user.tags
         user.tags |= tags
@@ -128,17 +131,17 @@ def extend(connection: Connection, tenant: str, new: Iterable[tuple[LockedUser, 
     if full:
         _fold(connection, full)
     if changed:
-        connection.execute(
-            update(users).where(users.c.id == bindparam("user")).values(recent=bindparam("latest")),
-            [{"user": user.id, "latest": json.dumps(user.recent)} for user in changed],
-        )
+        connection.execute(_RENEW, [{"user": user.id, "latest": json.dumps(user.recent)} for user in changed])
     count(connection, tenant, gained)
+
+
+_RENEW = update(users).where(users.c.id == bindparam("user")).values(recent=bindparam("latest"))
 
 
 def rebuild(connection: Connection, tenant: str, user: LockedUser) -> None:
     """Make the profile again of the events that are there."""
     rows = connection.execute(select(events.c.type, events.c.at, events.c.tags).where(events.c.user_id == user.id))
-    profile = StoredProfile(recent=tuple((type, at, tuple(json.loads(tags))) for type, at, tags in rows)).folded()
+    profile = StoredProfile(recent=[(type, at, json.loads(tags)) for type, at, tags in rows]).folded()
     lost = Counter(dict.fromkeys(user.tags - set(profile.tags), -1))
     if user.tags and not profile.tags:
         lost[EVERY_TAG] = -1
@@ -162,18 +165,19 @@ def count(connection: Connection, tenant: str, gained: Mapping[str, int]) -> Non
 
 
 def _fold(connection: Connection, full: Sequence[LockedUser]) -> None:
-    rows = connection.execute(
-        select(profiles.c.user_id, profiles.c.tags, profiles.c.at, profiles.c.sums).where(
-            profiles.c.user_id.in_([user.id for user in full])
-        )
-    )
+    rows = connection.execute(_FOLDED, {"users": [user.id for user in full]})
     known = {id: StoredProfile.of_row("[]", tags, at, sums) for id, tags, at, sums in rows}
     folded = []
     for user in full:
         before = known.get(user.id, StoredProfile())
-        folded.append((user.id, StoredProfile(before.tags, before.sums, tuple(user.recent)).folded()))
-        user.recent.clear()
+        folded.append((user.id, StoredProfile(before.tags, before.sums, user.recent).folded()))
+        user.recent = []
     _write(connection, folded)
+
+
+_FOLDED = select(profiles.c.user_id, profiles.c.tags, profiles.c.at, profiles.c.sums).where(
+    profiles.c.user_id.in_(bindparam("users", expanding=True))
+)
 
 
 def _write(connection: Connection, folded: Sequence[tuple[int, StoredProfile]]) -> None:
@@ -187,7 +191,3 @@ def _write(connection: Connection, folded: Sequence[tuple[int, StoredProfile]]) 
         for id, profile in folded
     ]
     upsert(connection, profiles, rows, keys=("user_id",), replace=("tags", "at", "sums"))
-
-
-def _read_recent(text: str) -> tuple[Recent, ...]:
-    return tuple((type, at, tuple(tags)) for type, at, tags in json.loads(text))

@@ -39,7 +39,7 @@ RARITY_SECONDS = 10.0
 @dataclass(slots=True)
 class _Rarity:
     until: float = 0.0
-    users: Mapping[str, int] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
 
 
 class Store:
@@ -81,21 +81,18 @@ class Store:
         name, now = self._user(tenant, user), self._clock()
         with self.database.read() as connection:
             stored = profiles.read(connection, tenant, name)
-        factors = self._factors(tenant)
-        weights = {}
+        factors = self._rarities(tenant)
         tags, values = stored.values(microseconds(now))
-        for tag, value in zip(tags, values.tolist(), strict=True):
-            if tag in vocabulary:
-                weights[vocabulary.index(tag)] = value * factors(tag)
-        return InterestProfile(weights)
+        known = ((tag, value) for tag, value in zip(tags, values.tolist(), strict=True) if tag in vocabulary)
+        return InterestProfile({vocabulary.index(tag): value * factors.get(tag, 1.0) for tag, value in known})
 
     def exact_profile(self, tenant: str, user: str, vocabulary: TagVocabulary) -> InterestProfile:
         """What `profile` approximates, from every event: for checking."""
-        now, factors = self._clock(), self._factors(tenant)
+        now, factors = self._clock(), self._rarities(tenant)
         past = [event for event in self.history(tenant, user) if event.at <= now]
         known = [Event(e.type, e.at, tuple(tag for tag in e.tags if tag in vocabulary), e.product) for e in past]
         exact = InterestProfile.from_events(known, vocabulary, now=now)
-        return exact.weighted({tag: factors(vocabulary.tags[tag].id) for tag in exact.weights})
+        return exact.weighted({tag: factors.get(vocabulary.tags[tag].id, 1.0) for tag in exact.weights})
 
     def history(self, tenant: str, user: str) -> list[Event]:
         """The user's events in the order of their times."""
@@ -229,15 +226,15 @@ class Store:
     def _user(self, tenant: str, user: str) -> str:
         return self._names.stored(tenant, checked_name(user, "user", InvalidHistory))
 
-    def _factors(self, tenant: str) -> Callable[[str], float]:
-        """The rarity of a tag among the tenant's users."""
+    def _rarities(self, tenant: str) -> Mapping[str, float]:
+        """The rarity of tags among the tenant's users; 1 for one that is not in it."""
         with self._counting:
             known = self._rarity.setdefault(tenant, _Rarity())
             if known.until < time.monotonic():
                 with self.database.read() as connection:
                     rows = connection.execute(select(tag_users.c.tag, tag_users.c.users).where(tag_users.c.tenant == tenant))
-                    known.users = {row.tag: row.users for row in rows}
+                    having: dict[str, int] = {row.tag: row.users for row in rows}
+                total = having.get(profiles.EVERY_TAG, 0)
+                known.factors = {tag: rarity(users, total) for tag, users in having.items()}
                 known.until = time.monotonic() + RARITY_SECONDS
-        counted = known.users
-        total = counted.get(profiles.EVERY_TAG, 0)
-        return lambda tag: rarity(counted.get(tag, 0), total)
+            return known.factors

@@ -185,7 +185,7 @@ def _take_back(connection: Connection, tenant: str, recorded: Recorded) -> None:
     """As if the feedback on a suggestion had not been given."""
     assert recorded.user is not None
     user = profiles.lock(connection, tenant, [recorded.user], make=True)[recorded.user]
-    keys = [event_rows.digest([_key(recorded, type)]) for type in ("accept", "reject")]
+    keys = [event_rows.digest(_key(recorded, type)) for type in ("accept", "reject")]
     connection.execute(delete(events).where(events.c.user_id == user.id, events.c.key.in_(keys)))
     profiles.rebuild(connection, tenant, user)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -20,15 +21,15 @@ def upsert(
 ) -> None:
     """Insert `rows`; where a row with the same `keys` is there, `replace` these columns and `add` to these. With neither, the
     row that is there stays as it is. Rows come in one order in every transaction, so that two never wait for each other."""
-    if not rows:
-        return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(table)
+    if rows:
+        connection.execute(_statement(connection.dialect.name, table, tuple(keys), tuple(replace), tuple(add)), list(rows))
+
+
+@cache
+def _statement(dialect: str, table: Table, keys: Sequence[str], replace: Sequence[str], add: Sequence[str]) -> Insert:
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
     changes: dict[str, Any] = {name: statement.excluded[name] for name in replace}
     changes |= {name: table.c[name] + statement.excluded[name] for name in add}
-    ending = (
-        statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
-        if changes
-        else statement.on_conflict_do_nothing(index_elements=list(keys))
-    )
-    connection.execute(ending, list(rows))
+    if changes:
+        return statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+    return statement.on_conflict_do_nothing(index_elements=list(keys))

@@ -95,6 +95,7 @@ def test_what_everybody_likes_counts_less(store: Store) -> None:
         (did("u" * 10_000, "view", "Red"), "events[1].user", "10,000 characters, at most 256"),
         (did("", "view", "Red"), "events[1].user", "empty"),
         (did("a\0b", "view", "Red"), "events[1].user", "control character at offset 1"),
+        (did("亚麻\n", "view", "Red"), "events[1].user", "control character at offset 2"),
         (did("\ud800", "view", "Red"), "events[1].user", "control character at offset 0"),
         (did("u", "view", "Red", key="k" * 300), "events[1].idempotency_key", "at most 256"),
     ],
