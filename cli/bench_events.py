@@ -13,6 +13,7 @@ from cli.options import BundleOption
 def events(
     rate: Annotated[float, typer.Option(min=1, help="Single events a second.")] = 300,
     seconds: Annotated[float, typer.Option(min=1, help="How long each part goes on.")] = 10,
+    history: Annotated[int, typer.Option(min=100, help="Events of the user with the long history, in hundreds.")] = 10_000,
     store: Annotated[
         str | None, typer.Option("--store", metavar="URL", help="An empty database to use (else a SQLite file that is deleted).")
     ] = None,
@@ -36,7 +37,7 @@ def events(
     settings = read_settings(bundle=bundle)
     with tempfile.TemporaryDirectory() as directory, messages().status("Starting") as status:
         url = store or f"sqlite:///{directory}/events.db"
-        measured = measure(settings.bundle, url, rate=rate, seconds=seconds, tell=status.update)
+        measured = measure(settings.bundle, url, rate=rate, seconds=seconds, history=history, tell=status.update)
     if json is not None:
         json.write_text(json_format.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
     table = plain_table("what", "count", "median ms", "p99 ms", "most ms", "a second")

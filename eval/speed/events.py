@@ -32,7 +32,6 @@ from serve.store import Store, UserEvent
 USERS = 1_000
 TAGS = 3
 BATCH = 100
-LONG_HISTORY = 10_000
 READS = 500
 CHECKED = 100
 CONNECTIONS = 32
@@ -76,8 +75,9 @@ class Measured:
     exact_ms: float
 
 
-def measure(bundle: Path, store: str, *, rate: float, seconds: float, tell: Callable[[str], object]) -> Measured:
-    """Measure a server of `bundle` that keeps its events in the database `store`, which should be empty."""
+def measure(bundle: Path, store: str, *, rate: float, seconds: float, history: int, tell: Callable[[str], object]) -> Measured:
+    """Measure a server of `bundle` that keeps its events in the database `store`, which should be empty: `rate` single events a
+    second, each part for some `seconds`, and the interests of a user with a `history` of so many events."""
     vocabulary = Bundle.load(bundle).vocabulary
     chance = random.Random(0)
     tell("Starting a server")
@@ -91,14 +91,14 @@ def measure(bundle: Path, store: str, *, rate: float, seconds: float, tell: Call
         tell("Events that have to be seen at once")
         missed = asyncio.run(_missed(port, vocabulary))
     tell("A long history")
-    reads, read_s, error, exact_s, tags = _long_history(store, vocabulary, chance)
+    reads, read_s, error, exact_s, tags = _long_history(store, vocabulary, chance, history)
     figures = (
         Figure.of("GET /healthz, for comparison", idle, seconds / 2),
         Figure.of("POST /v1/events, one event", single, seconds),
         Figure.of(f"POST /v1/events, {BATCH} events", batches, took, each=BATCH),
-        Figure.of(f"profile of a user with {LONG_HISTORY:,} events", reads, read_s),
+        Figure.of(f"profile of a user with {history:,} events", reads, read_s),
     )
-    return Measured(figures, CHECKED, missed, LONG_HISTORY, tags, error, 1000 * exact_s)
+    return Measured(figures, CHECKED, missed, history, tags, error, 1000 * exact_s)
 
 
 def _events(chance: random.Random, vocabulary: TagVocabulary, count: int, types: Sequence[str] = TYPES) -> list[dict[str, Any]]:
@@ -214,11 +214,13 @@ async def _missed(port: int, vocabulary: TagVocabulary) -> int:
     return missed
 
 
-def _long_history(store: str, vocabulary: TagVocabulary, chance: random.Random) -> tuple[list[float], float, float, float, int]:
-    """Latencies of reading the profile of LONG_HISTORY events; how long that took in all; the largest relative error of a weight;
+def _long_history(
+    store: str, vocabulary: TagVocabulary, chance: random.Random, history: int
+) -> tuple[list[float], float, float, float, int]:
+    """Latencies of reading the profile of so many events; how long that took in all; the largest relative error of a weight;
     how long the exact profile takes; how many tags it has."""
     kept = Store(store)
-    for _ in range(LONG_HISTORY // BATCH):
+    for _ in range(0, history, BATCH):
         given = _events(chance, vocabulary, BATCH, LIKING)  # sums of one sign, so that relative errors say something
         made = [
             UserEvent("u", Event(each["type"], datetime.fromisoformat(each["at"]), tuple(each["tags"])), each["idempotency_key"])
