@@ -7,7 +7,7 @@ def test_a_server_is_measured_over_http(tiny_bundle: Path, tmp_path: Path) -> No
     told: list[str] = []
     measured = measure(tiny_bundle, f"sqlite:///{tmp_path / 'events.db'}", rate=20, seconds=0.5, history=300, tell=told.append)
     assert (measured.checked, measured.missed) == (CHECKED, 0)
-    assert (measured.history, measured.tags) == (300, 8)
+    assert (measured.history, measured.tags) == (300, 7)
     assert measured.error < 0.001
     http, single, batches, reads = measured.figures
     assert (http.count, single.count) == (5, 10)
