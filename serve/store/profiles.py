@@ -162,7 +162,7 @@ def count(connection: Connection, tenant: str, gained: Mapping[str, int]) -> Non
     rows = [{"tenant": tenant, "tag": tag, "users": gained[tag]} for tag in sorted(gained) if gained[tag]]
     if rows:
         upsert(connection, tag_users, rows, keys=("tenant", "tag"), add=("users",))
-    if any(row["users"] < 0 for row in rows):
+    if any(change < 0 for change in gained.values()):
         connection.execute(delete(tag_users).where(tag_users.c.tenant == tenant, tag_users.c.users <= 0))
 
 
