@@ -9,6 +9,9 @@ import typer
 
 from cli.options import BundleOption
 
+SAMPLES = 32
+"""Listings whose tokens are counted."""
+
 
 def serving(
     sizes: Annotated[str, typer.Option(metavar="N,N", help="Tags of the vocabularies.")] = "10000,73000",
@@ -31,7 +34,7 @@ def serving(
     from cli.bench import sizes_of
     from cli.console import messages, output, plain_table, print_table
     from eval.speed.requests import Asker
-    from eval.speed.serving import SAMPLES, Cached, Plan, Row, Tokens, run
+    from eval.speed.serving import Cached, Plan, Row, Tokens, run
     from eval.speed.tags import make_vocabulary
     from hangtag.bundle import Bundle
     from hangtag.errors import InvalidSettings

@@ -55,6 +55,9 @@ class Asker:
         self._suggester = Suggester(bundle, vocabulary, tokenizer, self._listener, candidates)
         self._samples = make_samples(make_vocabulary(FEWEST_TAGS), count)
 
+    def __len__(self) -> int:
+        return len(self._samples)
+
     async def asked(self, *, explains: bool) -> Asked:
         """A request for every listing."""
         requests = [await self.request(number, explains=explains) for number in range(len(self._samples))]

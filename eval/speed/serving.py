@@ -24,8 +24,6 @@ from serve.engines.vllm import VllmEngine
 HANGTAG, BACKENDS = "hangtag", ("guidance", "xgrammar")
 MOST_JSON_TOKENS = 160
 BLOCKS = 2048
-SAMPLES = 32
-"""Listings whose tokens are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def run(plan: Plan, load: Callable[[dict[str, Any]], VllmEngine], report: Callab
             if name == HANGTAG:
                 report("tokens of answers and prompts")
                 yield from (asyncio.run(tokens(engine, asked)) for asked in plan.written)
-                yield from (asyncio.run(cached(engine, asker, prompt, SAMPLES)) for prompt, asker in plan.askers.items())
+                yield from (asyncio.run(cached(engine, asker, prompt)) for prompt, asker in plan.askers.items())
         finally:
             asyncio.run(engine.close())
 
@@ -135,10 +133,10 @@ async def tokens(engine: VllmEngine, asked: Asked) -> Tokens:
     return Tokens(asked.vocabulary.name, asked.explains, median(shares))
 
 
-async def cached(engine: VllmEngine, asker: Asker, name: str, count: int) -> Cached:
-    """Asks for `count` listings after one event and after another."""
+async def cached(engine: VllmEngine, asker: Asker, name: str) -> Cached:
+    """Asks for every listing after one event and after another."""
     lengths, shares = [], []
-    for number in range(count):
+    for number in range(len(asker)):
         before, after = [await asker.request(number, explains=True, profile=asker.profile(number + event)) for event in (0, 1)]
         await engine.unheld(before.prompt, max_tokens=1)
         found = await engine.unheld(after.prompt, max_tokens=1)
@@ -179,9 +177,12 @@ async def _round(ask: Callable[..., Awaitable[Any]], items: Sequence[tuple[int, 
             answers[number] = await ask(*items[number])
 
     begun = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(callers):
-            group.create_task(call())
+    tasks = [asyncio.create_task(call()) for _ in range(callers)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
     return time.perf_counter() - begun, answers
 
 
