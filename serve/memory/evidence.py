@@ -58,10 +58,18 @@ class StatedRates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """Of T tags by number, in no order: `table` has shape (T, COLUMNS)."""
+    """Of T tags by number, in no order: `table` has shape (T, COLUMNS). `covered` is the share of the listing that neighbours
+    explain."""
 
     tags: Integers
     table: Floats
+    covered: float
+    _said: Said
+    _beside: Mapping[str, Floats]
+
+    def faded(self, share: float) -> Floats:
+        """The table as it would be if what neighbours say counted a share in 0..1 of what it does."""
+        return _table(self.tags, self._said.faded(share), self._beside)
 
 
 def gather(
@@ -76,22 +84,32 @@ def gather(
     likely = np.argsort(-(2 * said.ridge + said.cubes), kind="stable")[:CONSIDERED]
     tags = np.union1d(said.tags[likely], suggested)
 
-    def of_neighbours(values: Floats) -> Floats:
-        column = np.zeros(len(tags))
-        column[np.searchsorted(tags, said.tags[likely])] = values[likely]
-        return column
-
     def of_words(values: Sequence[float]) -> Floats:
         column = np.zeros(len(tags))
         column[np.searchsorted(tags, suggested)] = values
         return column
 
+    beside = {
+        "word": of_words([candidate.score for candidate in words]),
+        "stated": of_words([float(candidate.stated) for candidate in words]),
+        "given": of_words([rate(candidate.tag) if candidate.stated else 0.0 for candidate in words]),
+        "used": np.maximum(times_used(tags), 0).astype(np.float64),
+    }
+    return Evidence(tags, _table(tags, said, beside), said.covered, said, beside)
+
+
+def _table(tags: Integers, said: Said, beside: Mapping[str, Floats]) -> Floats:
+    place = np.searchsorted(tags, said.tags)
+    known = np.flatnonzero(np.isin(said.tags, tags))
+
+    def of_neighbours(values: Floats) -> Floats:
+        column = np.zeros(len(tags))
+        column[place[known]] = values[known]
+        return column
+
     ridge, vote, cubes = (of_neighbours(values) for values in (said.ridge, said.vote, said.cubes))
     nearest, first = of_neighbours(said.nearest), of_neighbours(said.first)
-    word = of_words([candidate.score for candidate in words])
-    stated = of_words([float(candidate.stated) for candidate in words])
-    given = of_words([rate(candidate.tag) if candidate.stated else 0.0 for candidate in words])
-    used = np.maximum(times_used(tags), 0)
+    word, stated, given, used = (beside[name] for name in ("word", "stated", "given", "used"))
     unused = (used == 0).astype(np.float64)
     columns = {
         "ridge": ridge,
@@ -112,7 +130,7 @@ def gather(
         "unused and stated": unused * stated,
         "log times used": np.log(used + 0.5),
     }
-    return Evidence(tags, np.column_stack([columns[name] for name in COLUMNS]))
+    return np.column_stack([columns[name] for name in COLUMNS])
 
 
 def _log(values: Floats, unit: float) -> Floats:

@@ -30,6 +30,9 @@ FOR_LETTERS = 400
 """Of these, how many judge the share of letters."""
 
 LETTERS = (0.0, 0.15, 0.3, 0.5)
+UNFAMILIAR = 0.25
+"""Share of the remembered listings that are least like the others."""
+
 FOLDS = 5
 K = 5
 
@@ -68,7 +71,7 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
     held = _held_out(cases)
     enough, f1 = _enough(held)
     figures = {**_figures(cases, held), "micro-F1, as many as fit": round(f1, 4)}
-    trust = replace(memory.trust, bias=bias, weights=weights, enough=enough, curve=_curve(held))
+    trust = replace(memory.trust, bias=bias, weights=weights, enough=enough, usual=_usual(cases), curve=_curve(held))
     trust = replace(trust, fitted_on=len(cases), figures=figures)
     memory.use(trust)
     return trust
@@ -103,9 +106,15 @@ def _held_out(cases: Sequence[Case]) -> list[tuple[Case, Floats]]:
         rest = [case for place, case in enumerate(cases) if place % FOLDS != fold]
         if rest and held:
             bias, weights = _fitted(rest)
-            trust = Trust(bias, weights)
-            ranked += [(case, trust.logits(case[0].table)) for case in held]
+            trust = Trust(bias, weights, usual=_usual(rest))
+            ranked += [(case, trust.logits(case[0])) for case in held]
     return ranked
+
+
+def _usual(cases: Sequence[Case]) -> float:
+    """How much neighbours explain of all but the UNFAMILIAR listings. Weights that were fitted to the memory say nothing of
+    listings like none in it: a shop that has tagged its backpacks only would call a shirt an accessory."""
+    return float(np.quantile([evidence.covered for evidence, _, _ in cases], UNFAMILIAR))
 
 
 def _enough(held: Sequence[tuple[Case, Floats]]) -> tuple[float, float]:

@@ -176,7 +176,7 @@ class Memory:
         """How likely each tag is: those of similar listings, and those that words suggest (`Candidates.find`). With `hold_out`
         as if the listing, by its id, and its product were not remembered."""
         evidence = self.evidence(listing, words, self._index.get(listing.id) if hold_out and listing.id else None)
-        logits = self.trust.logits(evidence.table)
+        logits = self.trust.logits(evidence)
         order = np.lexsort((evidence.tags, -logits))
         return Estimates(evidence.tags[order], logits[order], self.trust.prior, self.trust.enough, self.trust.curve)
 

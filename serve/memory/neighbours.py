@@ -9,7 +9,7 @@ Gaussian-process regression's weights). Listings that say the same twice then co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,8 @@ class Said:
     """What neighbours say about tags, by number, ascending; all columns have shape (tags,).
 
     `ridge`: see above. `vote`: share of the VOTERS' cosines. `cubes`: share of all cosines to the third. `nearest`: cosine of
-    the nearest listing with the tag. `first`: whether the nearest of all has it."""
+    the nearest listing with the tag. `first`: whether the nearest of all has it. `covered`: the share in 0..1 of the listing that
+    neighbours explain, k (K + RIDGE I)^-1 k."""
 
     tags: NDArray[np.int64]
     ridge: Floats
@@ -49,6 +50,12 @@ class Said:
     cubes: Floats
     nearest: Floats
     first: Floats
+    covered: float
+
+    def faded(self, share: float) -> Said:
+        """The same said with less emphasis: all columns times a share in 0..1."""
+        columns = {name: getattr(self, name) * share for name in ("ridge", "vote", "cubes", "nearest", "first")}
+        return replace(self, **columns)
 
 
 def neighbourhood(
@@ -84,6 +91,7 @@ def say(neighbours: Neighbourhood, tags: Sequence[Sequence[int]]) -> Said:
         cubes=summed(cubes / max(cubes.sum(), 1e-9)),
         nearest=nearest,
         first=np.isin(found, flat[voter == 0]).astype(np.float64),
+        covered=float(voices @ near),
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hangtag.calibration import Calibration, curve_object, parse_calibration
 from hangtag.errors import InvalidCalibration, InvalidMemory
-from serve.memory.evidence import COLUMNS, StatedRates
+from serve.memory.evidence import COLUMNS, Evidence, StatedRates
 
 FORMAT = 1
 LETTERS = 0.3
@@ -44,7 +44,8 @@ Floats = NDArray[np.float64]
 class Trust:
     """How far memory is believed. `bias` and `weights` (by column) make logits. `letters` is the share of the title's letters in
     a cosine. `prior` is how often a logit counts against the model's log-probability, None where that was not fitted. `enough` is
-    the logit from which on a tag is worth suggesting. `curve` is from logits of suggested tags to the probability that they are
+    the logit from which on a tag is worth suggesting. A listing that neighbours explain less of than `usual` is unfamiliar, and
+    neither they nor the weights are believed as much. `curve` is from logits of suggested tags to the probability that they are
     right, None where there were too few to fit one. `fitted_on` is how many listings it was fitted on, 0 for the defaults;
     `figures` what that was worth on listings held out."""
 
@@ -53,6 +54,7 @@ class Trust:
     letters: float = LETTERS
     prior: float | None = None
     enough: float = ENOUGH
+    usual: float = 0.0
     stated: StatedRates = field(default_factory=lambda: StatedRates({}))
     fitted_on: int = 0
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -61,15 +63,21 @@ class Trust:
     @property
     def hash(self) -> str:
         """Of all that decides an estimate."""
-        decisive: list[Any] = [self.bias, sorted(self.weights.items()), self.letters, self.prior, self.enough]
+        decisive: list[Any] = [self.bias, sorted(self.weights.items()), self.letters, self.prior, self.enough, self.usual]
         decisive.append(sorted(self.stated.counts.items()))
         decisive.append(None if self.curve is None else curve_object(self.curve))
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
-    def logits(self, table: Floats) -> Floats:
-        """Of rows of evidence, shape (tags,)."""
-        logits: Floats = table @ np.array([self.weights[name] for name in COLUMNS]) + self.bias
-        return logits
+    def logits(self, evidence: Evidence) -> Floats:
+        """Of each tag, shape (tags,)."""
+        familiar = min(1.0, evidence.covered / self.usual) if self.usual > 0 else 1.0
+        if familiar == 1:
+            return self._sums(evidence.table)
+        return familiar * self._sums(evidence.table) + (1 - familiar) * DEFAULT._sums(evidence.faded(familiar))
+
+    def _sums(self, table: Floats) -> Floats:
+        sums: Floats = table @ np.array([self.weights[name] for name in COLUMNS]) + self.bias
+        return sums
 
 
 DEFAULT = Trust(
@@ -139,7 +147,7 @@ def read_trust(file: Path) -> Trust:
         if given.get("curve") is not None:
             given["curve"] = parse_calibration(given["curve"])
         trust = Trust(**given)
-        numbers = [trust.bias, trust.letters, trust.prior or 0.0, trust.enough, *trust.weights.values()]
+        numbers = [trust.bias, trust.letters, trust.prior or 0.0, trust.enough, trust.usual, *trust.weights.values()]
         numbers += [*trust.figures.values(), trust.fitted_on]
         if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
             raise ValueError("a weight or a figure is no finite number")
@@ -159,6 +167,7 @@ def write_trust(trust: Trust, file: Path) -> None:
         "letters": trust.letters,
         "prior": trust.prior,
         "enough": trust.enough,
+        "usual": trust.usual,
         "fitted_on": trust.fitted_on,
         "figures": dict(trust.figures),
         "curve": None if trust.curve is None else curve_object(trust.curve),

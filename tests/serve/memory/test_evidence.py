@@ -8,7 +8,7 @@ from serve.memory.neighbours import Said
 
 def said(tags: list[int], ridge: list[float]) -> Said:
     values = np.array(ridge)
-    return Said(np.array(tags), values, values / 2, values**3, values, np.zeros(len(tags)))
+    return Said(np.array(tags), values, values / 2, values**3, values, np.zeros(len(tags)), covered=0.5)
 
 
 def test_neighbours_and_words_are_joined_by_tag() -> None:
@@ -37,6 +37,21 @@ def test_of_many_tags_the_likeliest_are_looked_at_and_all_that_words_suggest() -
 def test_nothing_known_is_no_evidence() -> None:
     found = gather(said([], []), [], lambda tags: tags, lambda tag: 0.0)
     assert found.table.shape == (0, len(COLUMNS))
+
+
+def test_what_neighbours_say_can_be_faded_and_words_stay() -> None:
+    words = [Candidate(7, 0.5, True), Candidate(9, 0.25, False)]
+    found = gather(said([2, 7], [0.4, 0.8]), words, lambda tags: tags, lambda tag: 0.6)
+    assert found.covered == 0.5
+    assert np.array_equal(found.faded(1.0), found.table)
+    half = dict(zip(COLUMNS, found.faded(0.5).T.tolist(), strict=True))
+    whole = dict(zip(COLUMNS, found.table.T.tolist(), strict=True))
+    assert half["ridge"] == pytest.approx([0.2, 0.4, 0])
+    assert half["log vote"] == pytest.approx(np.log1p([0.1 / 0.02, 0.2 / 0.02, 0]))
+    for name in ("word", "stated", "log stated and given", "unused", "log times used"):
+        assert half[name] == whole[name]
+    alone = gather(said([], []), words, lambda tags: tags, lambda tag: 0.6)
+    assert np.allclose(found.faded(0.0)[1:], alone.table)
 
 
 def test_a_rate_is_drawn_to_the_mean_and_leaves_out_the_listing_that_is_held_out() -> None:

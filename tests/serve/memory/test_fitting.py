@@ -62,6 +62,16 @@ def test_a_memory_that_says_nothing_of_tags_is_trusted_little(tmp_path: Path) ->
     assert all(found.probability(tag) < 0.35 for tag in found.likeliest(7))
 
 
+def test_a_shop_that_tagged_one_corner_does_not_take_the_rest_for_it(tmp_path: Path) -> None:
+    rows = [each for each in shop(400) if "Shirts" in each.tags]
+    memory = Memory.build(rows, vocabulary(), tmp_path)
+    fitted(memory)
+    listing = Listing("Silk scarves with fringe, gift box model", "Packed with care.")
+    found = memory.estimates(listing, Candidates(memory.vocabulary).find(listing))
+    assert {memory.vocabulary.tags[tag].id for tag in found.likeliest(2)} == {"Silk", "Scarves"}
+    assert found.probability(memory.vocabulary.index("Shirts")) < 0.5
+
+
 @pytest.mark.parametrize("count", [0, 1, FEWEST_LISTINGS - 1])
 def test_with_few_listings_the_defaults_stay(tmp_path: Path, count: int) -> None:
     memory = Memory.build(shop(count), vocabulary(), tmp_path)

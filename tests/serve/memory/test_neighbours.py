@@ -62,6 +62,8 @@ def test_what_neighbours_say_is_kernel_ridge_and_votes() -> None:
     assert said.cubes == pytest.approx(given.T @ near.near**3 / (near.near**3).sum())
     assert said.nearest == pytest.approx([near.near[column > 0].max() for column in given.T])
     assert said.first.tolist() == given[0].tolist()
+    assert said.covered == pytest.approx(near.near @ np.linalg.solve(near.among + RIDGE * np.eye(len(order)), near.near))
+    assert said.faded(0.5).ridge == pytest.approx(said.ridge / 2)
 
 
 def test_only_the_nearest_vote() -> None:
@@ -81,4 +83,4 @@ def test_listings_that_say_the_same_count_about_once() -> None:
 
 def test_nobody_says_nothing() -> None:
     near, _ = neighbourhood(*packed("linen"), packed("wool"), same, LETTERS)
-    assert say(near, []).tags.tolist() == []
+    assert (say(near, []).tags.tolist(), say(near, []).covered) == ([], 0)

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from hangtag.calibration import Calibration, Promise
 from hangtag.errors import InvalidMemory
-from serve.memory.evidence import COLUMNS, StatedRates
+from serve.memory.evidence import COLUMNS, StatedRates, gather
+from serve.memory.neighbours import Said
 from serve.memory.trust import DEFAULT, LEAST_SPREAD, STEADINESS, Trust, fit_weights, read_trust, write_trust
 
 FINITE = st.floats(-1e6, 1e6)
@@ -33,7 +34,7 @@ def test_what_is_written_is_read_back(
 ) -> None:
     file = tmp_path_factory.mktemp("trust") / "trust.json"
     curve = Calibration(0.0, (0.0, -1.0), 1.0, (-1.0, 1.0), (0.1, 0.9), Promise(0.9, 0.8, 0.5, 0.95), "platt", 12)
-    trust = Trust(bias, weights, letters, prior, -1.5, StatedRates(stated), 12, {"nDCG@5, fitted": 0.5}, curve)
+    trust = Trust(bias, weights, letters, prior, -1.5, 0.25, StatedRates(stated), 12, {"nDCG@5, fitted": 0.5}, curve)
     write_trust(trust, file)
     found = read_trust(file)
     assert (found.hash, found.fitted_on, found.figures) == (trust.hash, 12, trust.figures)
@@ -86,6 +87,19 @@ def test_fitting_is_penalised_logistic_regression() -> None:
     peer = LogisticRegression(C=1 / STEADINESS, tol=1e-8, max_iter=1_000).fit(table / spread, right)
     assert [weights[name] for name in COLUMNS] == pytest.approx((peer.coef_[0] / spread).tolist(), rel=0.02, abs=0.005)
     assert bias == pytest.approx(float(peer.intercept_[0]), rel=0.01)
+
+
+def test_of_an_unfamiliar_listing_the_weights_are_believed_less() -> None:
+    one = np.array([0.5])
+    said = Said(np.array([3]), one, one, one, one, one, covered=0.1)
+    evidence = gather(said, [], lambda tags: tags, lambda tag: 0.0)
+    trust = replace(DEFAULT, bias=5.0)
+    (believed,) = trust.logits(evidence)
+    (familiar,) = replace(trust, usual=0.1).logits(evidence)
+    (half,) = replace(trust, usual=0.2).logits(evidence)
+    (faded,) = DEFAULT.logits(replace(evidence, table=evidence.faded(0.5)))
+    assert believed == familiar
+    assert half == pytest.approx((believed + faded) / 2)
 
 
 def test_few_listings_change_little_and_columns_that_never_vary_nothing() -> None:
