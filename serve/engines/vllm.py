@@ -6,43 +6,27 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import logging
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hangtag.bundle import Bundle
 from hangtag.compiled import CompiledVocabulary
-from hangtag.errors import EngineError, HangtagError, InvalidBundle, InvalidSettings
+from hangtag.errors import EngineError, InvalidBundle
 from hangtag.explanation import ExplanationGrammar
-from serve.engines.adapters import MOST_ADAPTERS, Adapter, AdapterNames
+from serve.engines.adapters import Adapter, AdapterNames
 from serve.engines.canary import canary_codec, prove
 from serve.engines.engine import Generation, GenerationRequest, check_context, most_tokens
 from serve.engines.home import HomeLoop
-from serve.engines.sampled import COMPARED, AnswerReader, Sampled, compared, extra_args
+from serve.engines.sampled import AnswerReader, Sampled, compared, extra_args
+from serve.engines.vllm_start import VllmMetrics, arguments, refuse_ours, start
 from serve.tokenizer import HuggingFaceTokenizer
-
-logger = logging.getLogger("hangtag.engines.vllm")
 
 SECONDS_OF_CANARY = 120.0
 SECONDS_TO_STOP = 10.0
-ADAPTERS_A_STEP = 4
-"""Adapters whose requests can be in one step; requests for more wait their turn."""
-SMALLEST_CPU_BLOCK = 32
-"""Tokens; vLLM's own choice for CPUs is 128, and of a prompt only whole blocks come from the cache."""
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-DEFAULT_RANK = 16
-OURS = frozenset(
-    {"additional_config", "enable_lora", "enable_prefix_caching", "logits_processors", "logprobs_mode", "max_logprobs", "model"}
-    | {"revision", "skip_tokenizer_init", "speculative_config", "tokenizer", "trust_remote_code"}
-)
-"""Arguments of vLLM that decide whether answers are what they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +63,14 @@ class VllmEngine:
         """The engine for a bundle's base and adapter. Compiled vocabularies are found in `vocabulary_dir`, and written there
         where they are missing; None is a directory that goes with the engine. `options` are further arguments of vLLM's
         `AsyncEngineArgs`. Raises `EngineError`, `InvalidSettings`, `InvalidBundle`."""
-        if refused := sorted(OURS & set(options or ())):
-            raise InvalidSettings(f"vLLM's {refused[0]} is set by hangtag; leave it out of the options", field="engine_options")
+        refuse_ours(options or {})
         with ExitStack() as failing:
             temporary = tempfile.TemporaryDirectory(prefix="hangtag-vocabularies-")
             failing.callback(temporary.cleanup)
             directory = vocabulary_dir or Path(temporary.name)
             home = HomeLoop("hangtag-vllm")
             failing.callback(home.stop)
-            llm = home.wait(_start({**_arguments(bundle, directory), **(options or {})}))
+            llm = home.wait(start(arguments(bundle, directory, options or {})))
             context = min(bundle.context, int(llm.model_config.max_model_len))
             engine = cls(llm, home, directory, context, temporary.cleanup)
             failing.callback(lambda: home.wait(engine._stop()))
@@ -129,7 +112,7 @@ class VllmEngine:
         """See `ServingEngine`."""
         from prometheus_client import generate_latest
 
-        return generate_latest(_VllmMetrics()).decode()
+        return generate_latest(VllmMetrics()).decode()
 
     async def close(self) -> None:
         """See `Engine`."""
@@ -254,72 +237,6 @@ class VllmEngine:
             raise self._translated(error) from error
 
 
-class _VllmMetrics:
-    """vLLM's of the metrics of this process."""
-
-    def collect(self) -> Iterator[Any]:
-        from prometheus_client import REGISTRY
-
-        return (metric for metric in REGISTRY.collect() if metric.name.startswith("vllm:"))
-
-
-async def _start(arguments: dict[str, Any]) -> Any:
-    try:
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
-    except ImportError as error:
-        raise InvalidSettings(
-            f"the engine vllm needs vLLM ({error}); install it (pip install 'hangtag[vllm]'), or use --engine local or remote",
-            field="engine",
-        ) from error
-    try:
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-    except HangtagError:
-        raise
-    except TypeError as error:
-        raise InvalidSettings(f"vLLM does not take the options: {error}", field="engine_options") from error
-    except Exception as error:
-        raise EngineError(f"vLLM can't start: {error}") from error
-
-
-def _arguments(bundle: Bundle, vocabularies: Path) -> dict[str, Any]:
-    from serve.decoding.vllm_vocabularies import DIRECTORY_OPTION
-
-    gpu = torch.cuda.is_available()
-    return {
-        "model": str(bundle.base) if bundle.base is not None else bundle.hub,
-        "revision": bundle.revision,
-        "max_model_len": bundle.context,
-        "dtype": "bfloat16" if gpu else "float32",
-        "block_size": None if gpu else SMALLEST_CPU_BLOCK,
-        "load_format": "safetensors",
-        "trust_remote_code": False,
-        "generation_config": "vllm",
-        "seed": 0,
-        "enable_prefix_caching": True,
-        "logits_processors": ["serve.decoding.vllm:HangtagLogitsProcessor"],
-        "logprobs_mode": "processed_logprobs",
-        "max_logprobs": COMPARED,
-        "enable_lora": True,
-        "max_loras": ADAPTERS_A_STEP,
-        "max_cpu_loras": MOST_ADAPTERS,
-        "max_lora_rank": _rank(bundle),
-        "additional_config": {DIRECTORY_OPTION: str(vocabularies.resolve())},
-    }
-
-
-def _rank(bundle: Bundle) -> int:
-    """The rank that vLLM makes room for."""
-    if bundle.adapter is None:
-        return DEFAULT_RANK
-    try:
-        config = json.loads((bundle.adapter / "adapter_config.json").read_bytes())
-        rank = max(DEFAULT_RANK, int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values()))
-        return next(known for known in LORA_RANKS if known >= rank)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        raise InvalidBundle(f"{bundle.adapter}: adapter_config.json has no rank (r) that vLLM can serve: {error}") from error
-
-
 def _lora(adapter: Adapter | None) -> Any:
     from vllm.lora.request import LoRARequest
 
@@ -329,6 +246,8 @@ def _lora(adapter: Adapter | None) -> Any:
 def _sampled(output: Any) -> Sampled:
     if output.finish_reason not in (None, "stop"):
         raise EngineError(f"vLLM ended an answer early ({output.finish_reason})")
+    if not output.token_ids:
+        return Sampled((), (), ())
     flat = output.logprobs
     spans = list(zip(flat.start_indices, flat.end_indices, strict=True))[-len(output.token_ids) :]
     likeliest = [dict(zip(flat.token_ids[begin:end], flat.logprobs[begin:end], strict=True)) for begin, end in spans]
