@@ -5,6 +5,7 @@ no table and no route.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +17,7 @@ from serve.store import Store
 THREADS = 8
 
 T = TypeVar("T")
+log = logging.getLogger("hangtag.serve")
 
 
 class Shelf:
@@ -25,6 +27,14 @@ class Shelf:
         self.store = store
         self._recommender = Recommender(store) if store is not None else None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hangtag-store")
+
+    async def start(self) -> None:
+        """Make the store ready before anybody waits for it; one that can't be reached is tried again when it is used."""
+        if self.store is not None:
+            try:
+                await self.use(lambda store: store.database.prepare())
+            except StoreUnavailable as error:
+                log.error("%s", error)
 
     async def use(self, work: Callable[[Store], T]) -> T:
         """What `work` makes of the store. Raises what the store raises, `StoreUnavailable` where there is none."""

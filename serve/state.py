@@ -52,7 +52,8 @@ class Services:
         """What went wrong at the start and does not keep the server from answering."""
 
     async def start(self) -> None:
-        """Serve the adapters of before. Raises `InvalidSettings`."""
+        """Serve the adapters of before, and get the store ready. Raises `InvalidSettings`."""
+        await self.shelf.start()
         self.troubles = await self.suggesters.restore()
         for trouble in self.troubles:
             log.error("%s", trouble)

@@ -34,6 +34,9 @@ TAGS = 3
 BATCH = 100
 READS = 500
 CHECKED = 100
+WARM_UP = 1.0
+"""Seconds of requests before those that are measured: a server's first ones compile SQL."""
+
 CONNECTIONS = 32
 BATCH_CONNECTIONS = 2
 START_SECONDS = 120.0
@@ -157,28 +160,29 @@ class _Connection:
 
 
 async def _at_rate(port: int, rate: float, seconds: float, make: Callable[[], tuple[str, str, Any]]) -> list[float]:
-    """The latencies of requests that are due at a fixed rate."""
+    """The latencies of requests that are due at a fixed rate, after WARM_UP."""
     free: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
     for _ in range(CONNECTIONS):
         free.put_nowait(await _Connection.open(port))
-    requests = [make() for _ in range(int(rate * seconds))]
-    latencies: list[float] = []
+    unmeasured = int(rate * WARM_UP)
+    requests = [make() for _ in range(unmeasured + int(rate * seconds))]
+    latencies = [0.0] * len(requests)
 
-    async def one(due: float, request: tuple[str, str, Any]) -> None:
+    async def one(number: int, due: float) -> None:
         connection = await free.get()
-        await connection.ask(*request)
-        latencies.append(time.perf_counter() - due)
+        await connection.ask(*requests[number])
+        latencies[number] = time.perf_counter() - due
         free.put_nowait(connection)
 
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
-        for number, request in enumerate(requests):
+        for number in range(len(requests)):
             due = begun + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.create_task(one(due, request))
+            tasks.create_task(one(number, due))
     while not free.empty():
         await free.get_nowait().close()
-    return latencies
+    return latencies[unmeasured:]
 
 
 async def _in_turns(port: int, seconds: float, make: Callable[[], tuple[str, str, Any]]) -> tuple[list[float], float]:

@@ -52,7 +52,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one state of the tables. Raises `StoreUnavailable`."""
-        self._prepare()
+        self.prepare()
         with self._translated(), self._engine.connect() as connection, connection.begin():
             yield connection
 
@@ -60,7 +60,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A transaction: all of it, or nothing. SQLite has one writer at a time, and waiting for it here is fairer and quicker
         than there. Raises `StoreUnavailable`."""
-        self._prepare()
+        self.prepare()
         with self._alone(), self._translated(), self._writer() as connection:
             yield connection
 
@@ -102,8 +102,9 @@ class Database:
             cause = getattr(error, "orig", None) or error
             raise StoreUnavailable(f"the store failed: {type(cause).__name__}: {' '.join(str(cause).split())}") from error
 
-    def _prepare(self) -> None:
-        """Bring the tables up to date, once; of several processes at once, one does it and the others wait."""
+    def prepare(self) -> None:
+        """Bring the tables up to date, once; of several processes at once, one does it and the others wait. The first use does it
+        anyway, and takes longer for it. Raises `StoreUnavailable`."""
         if self._is_ready:
             return
         with self._preparing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -256,6 +257,15 @@ def test_without_its_store_the_tagger_answers_and_says_what_it_lacks(suggester: 
         assert response.headers["retry-after"] == "1"
         assert response.json()["error"]["type"] == "StoreUnavailable"
     shelf.close()
+
+
+def test_a_store_is_ready_before_anybody_asks(suggester: Suggester, file: Path, tmp_path: Path) -> None:
+    for url in (f"sqlite:///{file}", f"sqlite:///{tmp_path / 'missing' / 'store.db'}"):
+        shelf = Shelf(Store(url))
+        asyncio.run(shelf.start())
+        shelf.close()
+    assert file.exists()
+    asyncio.run(Shelf().start())
 
 
 def test_a_server_that_keeps_nothing_says_so(suggester: Suggester) -> None:
