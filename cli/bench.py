@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.finetune import SetOption
+from cli.bench_events import events
 from cli.bench_memory import memory
+from cli.bench_recommendations import recommendations
+from cli.bench_serving import serving
+from cli.finetune import SetOption
 from cli.options import BundleOption
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure speed beside other engines.", no_args_is_help=True)
 
 
+app.command()(events)
 app.command()(memory)
+app.command()(recommendations)
+app.command()(serving)
 
 
 @app.callback()
