@@ -60,10 +60,14 @@ def test_a_memory_says_what_it_would_without_the_row(tiny_bundle: Path, tmp_path
         title: {vocabulary.tags[tag].id: weight for tag, weight in example.request.prior.weights.items()}
         for title, example in rows.items()
     }
-    assert "Only here" in {tag.id for tag in vocabulary}
-    assert "Only here" not in weights["Wireless shirt 9"]
-    assert "Only here" in weights["Wireless shirt 1"]
     assert max(weights["Wireless shirt 1"], key=weights["Wireless shirt 1"].__getitem__) == "Wardrobe"
+    assert "Only here" not in weights["Wireless shirt 9"]
+    memory = prepared.kit.memory
+    assert memory is not None
+    listing = next(row.listing for row in prepared.data.known if row.listing.title == "Wireless shirt 9")
+    as_it_is, without = (memory.estimates(listing, [], hold_out=is_held) for is_held in (False, True))
+    only = vocabulary.index("Only here")
+    assert as_it_is.logit(only) > without.logit(only)
 
 
 def test_the_plan_depends_on_the_seed_alone(tmp_path: Path):
