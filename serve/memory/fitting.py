@@ -20,13 +20,13 @@ from serve.memory.index import Entry
 from serve.memory.memory import FLOOR, MOST_CERTAIN, Memory
 from serve.memory.trust import DEFAULT, Trust, fit_weights
 
-MOST_LISTINGS = 3_000
+MOST_LISTINGS = 1_500
 """Held out, one at a time; more make the weights hardly better."""
 
 FEWEST_LISTINGS = 10
 """With fewer the defaults stay: two or three listings fit anything."""
 
-FOR_LETTERS = 400
+FOR_LETTERS = 250
 """Of these, how many judge the share of letters."""
 
 LETTERS = (0.0, 0.15, 0.3, 0.5)
