@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +30,10 @@ NOT_COPIED = -1
 
 class _Machine:
     """The rows of one engine. A row whose request can't be read in this process (a file that went away, a worker without the
-    directory) may only end at once: its answer is then no answer, and the other requests of the engine go on."""
+    directory) may only end at once: its answer is then no answer, and the other requests of the engine go on.
+
+    Beginning a request takes longer than all of its steps. On a CPU a thread does it while the model runs, and `settle` waits for
+    it; on other devices, whose streams and contexts belong to threads, it is done at once."""
 
     def __init__(self, vocabularies: ServedVocabularies | None, rows: int, width: int, device: torch.device) -> None:
         self.device = device
@@ -38,36 +43,56 @@ class _Machine:
         if vocabularies is not None:  # at the engine's start, before it measures how much memory is left
             self._constraints = BatchConstraint(vocabularies.grammar, rows, width, device)
         self._refused: dict[int, int] = {}
+        self._thread = ThreadPoolExecutor(1, "hangtag-begin") if device.type == "cpu" else None
+        self._begun: list[Future[None]] = []
 
-    def put(self, row: int, params: Any, tokens: Sequence[int]) -> bool:
-        """Begin a request in `row` by its `SamplingParams`, `tokens` of its answer generated already; False where it may only
-        end."""
-        self.drop(row)
+    def put(self, row: int, params: Any, tokens: Sequence[int]) -> None:
+        """Begin a request in `row` by its `SamplingParams`, `tokens` of its answer generated already."""
+        if self._thread is None:
+            self._put(row, params, tokens)
+        else:
+            self._begun.append(self._thread.submit(self._put, row, params, tokens, inference=torch.is_inference_mode_enabled()))
+
+    def settle(self) -> None:
+        """Wait until all that was put is there."""
+        for begun in self._begun:
+            begun.result()
+        self._begun.clear()
+
+    def is_refused(self, row: int) -> bool:
+        """Whether the request in `row`, which is settled, may only end."""
+        return row in self._refused
+
+    def _put(self, row: int, params: Any, tokens: Sequence[int], *, inference: bool | None = None) -> None:
+        self._refused.pop(row, None)
         try:
             if self._vocabularies is None or self._constraints is None:
                 raise InvalidSettings(f"{DIRECTORY_VARIABLE} was not set when this worker started")
             constraint = self._vocabularies.read(params.extra_args)
             assert constraint is not None, "the request is somebody else's"
-            self._constraints.put(row, constraint, tokens)
+            with nullcontext() if inference is None else torch.inference_mode(inference):
+                self._constraints.put(row, constraint, tokens)
         except Exception:  # the engine must outlive whatever a request holds
             logger.exception("a request can't be constrained in this worker; it is ended without an answer")
             self._refused[row] = params.eos_token_id or 0
-        return row not in self._refused
 
     def drop(self, row: int) -> None:
         """Forget the request in `row`, if there is one."""
+        self.settle()
         self._refused.pop(row, None)
         if self._constraints is not None:
             self._constraints.drop(row)
 
     def advance(self, tokens: torch.Tensor, rows: torch.Tensor) -> None:
         """(n,) and (n,) int64 on the device; a row of -1 stays where it is."""
+        self.settle()
         if self._constraints is not None:
             self._constraints.advance(tokens, rows)
 
     def apply(self, logits: torch.Tensor, rows: torch.Tensor, rows_on_host: Iterable[int]) -> None:
         """Mask (n, width) logits in place; `rows`, (n,) int64, are their rows here, -1 for those of others and those that may
         only end, which `rows_on_host` knows apart."""
+        self.settle()
         assert logits.shape[1] == self._width, f"logits have {logits.shape[1]} columns, not {self._width}"
         if self._constraints is not None:
             self._constraints.apply(logits, rows)
@@ -85,7 +110,6 @@ class _Entry:
     row: int
     params: Any
     output: list[int]
-    constrained: bool = False
     seen: int = 0
 
 
@@ -129,15 +153,17 @@ class FirstRunnerRows:
         """Mask the rows of a batch, (n, width)."""
         if not self._batch:
             return
+        self._machine.settle()
         self._catch_up()
+        self._machine.settle()
         if self._rows is None or len(self._rows[0]) != len(logits):
             entries = [self._batch.get(index) for index in range(len(logits))]
             on_host = [entry.row if entry else NO_ROW for entry in entries]
-            self._rows = on_host, self._to_device([entry.row if entry and entry.constrained else NO_ROW for entry in entries])
+            self._rows = on_host, self._to_device([NO_ROW if self._machine.is_refused(row) else row for row in on_host])
         self._machine.apply(logits, self._rows[1], self._rows[0])
 
     def _catch_up(self) -> None:
-        entries = [entry for entry in self._batch.values() if entry.constrained]
+        entries = [entry for entry in self._batch.values() if not self._machine.is_refused(entry.row)]
         for entry in entries:
             if len(entry.output) < entry.seen:  # tokens were taken back: their cache could not be loaded
                 self._begin(entry)
@@ -150,7 +176,8 @@ class FirstRunnerRows:
 
     def _begin(self, entry: _Entry) -> None:
         known = entry.output[: entry.output.index(NOT_COPIED)] if NOT_COPIED in entry.output else list(entry.output)
-        entry.constrained = self._machine.put(entry.row, entry.params, known)
+        self._machine.put(entry.row, entry.params, known)
+        self._rows = None
         entry.seen = len(known)
 
     def _forget(self, index: int) -> None:
@@ -180,6 +207,7 @@ class SecondRunnerRows:
         self._row_of_slot = torch.full((states.max_num_reqs,), NO_ROW, dtype=torch.int64, device=states.device)
         self._seen = torch.zeros(states.max_num_reqs, dtype=torch.int32, device=states.device)
         self._staged: dict[int, Any] = {}
+        self._begun: list[int] = []
 
     def add(self, slot: int, params: Any) -> bool:
         """A request comes into `slot`; whether it is ours."""
@@ -200,7 +228,8 @@ class SecondRunnerRows:
                 continue
             start, end = int(self._states.prompt_len.np[slot]), int(self._states.prefill_len.np[slot])
             tokens = self._states.all_token_ids.gpu[slot, start:end].tolist() if end > start else []
-            self._row_of_slot[slot] = slot if self._machine.put(slot, params, tokens) else NO_ROW
+            self._machine.put(slot, params, tokens)
+            self._begun.append(slot)
             self._seen[slot] = len(tokens)
         self._staged.clear()
 
@@ -208,6 +237,10 @@ class SecondRunnerRows:
         """Mask the rows of a batch, (n, width); a row is where `context` says, another at each step."""
         if not self._is_ours[context.idx_mapping_np].any():
             return
+        self._machine.settle()
+        for slot in self._begun:
+            self._row_of_slot[slot] = NO_ROW if self._machine.is_refused(slot) else slot
+        self._begun.clear()
         slots, states = context.expanded_idx_mapping, self._states
         total = states.total_len.gpu[slots]
         written = total - states.prompt_len.gpu[slots]
