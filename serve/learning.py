@@ -40,9 +40,12 @@ async def forget(memory: Memory | None, tenant: str, ids: Sequence[str]) -> list
     return await _tried(lambda: memory.remove([_name(tenant, id) for id in ids])) if memory is not None else []
 
 
-def corrected(store: Store, tenant: str, recorded: Recorded, feedback: Feedback) -> Product:
+def corrected(store: Store, tenant: str, recorded: Recorded, feedback: Feedback) -> Product | None:
     """The listing of a suggestion with the tags that it has as far as anybody said: the catalogue's and the right ones, without
-    those that were rejected. A listing without an id is called after its suggestion."""
+    those that were rejected. A listing without an id is called after its suggestion; made for a user, it is theirs, and None: the
+    memory could not forget it with them."""
+    if recorded.user is not None and not recorded.listing.id:
+        return None
     known: tuple[str, ...] = ()
     if recorded.listing.id:
         with suppress(UnknownItem):

@@ -25,4 +25,4 @@ async def give(
     feedback = body.feedback(suggester.vocabulary)
     recorded = await shelf.use(lambda store: store.give_feedback(caller.tenant, body.suggestion, feedback))
     product = await shelf.use(lambda store: corrected(store, caller.tenant, recorded, feedback))
-    return DoneBody(notices=(await learn(suggester.memory, caller.tenant, [product]))[1])
+    return DoneBody(notices=(await learn(suggester.memory, caller.tenant, [product]))[1] if product is not None else [])

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from hangtag.errors import InvalidSettings, StoreUnavailable
 
@@ -19,6 +19,9 @@ BUSY_SECONDS = 5.0
 """How long another writer is waited for."""
 
 CONNECT_SECONDS = 2
+LONGEST_SECONDS = 30
+"""How long PostgreSQL may take for one statement."""
+
 REST_SECONDS = 1.0
 """How long a database that was not to be reached is left alone: callers are refused at once meanwhile."""
 
@@ -99,6 +102,8 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
+            if isinstance(error, OperationalError) and error.statement is None:  # not even a connection
+                self._rests_until = time.monotonic() + REST_SECONDS
             cause = getattr(error, "orig", None) or error
             raise StoreUnavailable(f"the store failed: {type(cause).__name__}: {' '.join(str(cause).split())}") from error
 
@@ -106,12 +111,12 @@ class Database:
         """Bring the tables up to date, once; of several processes at once, one does it and the others wait. The first use does it
         anyway, and takes longer for it. Raises `StoreUnavailable`."""
         if self._is_ready:
+            self._check_rest()
             return
         with self._preparing:
             if self._is_ready:
                 return
-            if time.monotonic() < self._rests_until:
-                raise StoreUnavailable(f"the store {self.name} can't be reached; try again soon")
+            self._check_rest()
             try:
                 with self._alone(), self._translated(), self._writer() as connection:
                     if not self.is_sqlite:
@@ -127,6 +132,10 @@ class Database:
                 self._checkpoints.start()
             self._is_ready = True
 
+    def _check_rest(self) -> None:
+        if time.monotonic() < self._rests_until:
+            raise StoreUnavailable(f"the store {self.name} can't be reached; try again soon")
+
     def _keep_log_short(self) -> None:
         while not self._closing.wait(CHECKPOINT_SECONDS):
             with suppress(StoreUnavailable), self._translated(), self._engine.connect() as connection:
@@ -139,7 +148,8 @@ class Database:
             event.listen(engine, "connect", _set_up_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return create_engine(self._url, connect_args={"connect_timeout": CONNECT_SECONDS}, pool_pre_ping=True, **options)
+        limits = {"connect_timeout": CONNECT_SECONDS, "options": f"-c statement_timeout={1000 * LONGEST_SECONDS}"}
+        return create_engine(self._url, connect_args=limits, pool_pre_ping=True, **options)
 
 
 def _checked(url: str) -> URL:

@@ -196,6 +196,9 @@ def test_what_is_added_or_corrected_is_remembered_at_once(suggester: Suggester, 
     assert tags_of(answer) == ["material/linen"]
     posted(client, FEEDBACK, {"suggestion": answer["id"], "rejected": ["Linen"], "added": ["Cotton"]})
     assert {entry.tags for entry in memory.sample(9)} == {("material/linen",), ("material/cotton",)}
+    own = posted(client, SUGGESTIONS, {"title": "A letter of my own", "max_tags": 1, "user": "u"})
+    posted(client, FEEDBACK, {"suggestion": own["id"], "accepted": tags_of(own)})
+    assert len(memory) == 2
     again = posted(client, SUGGESTIONS, {"title": "Guayabera", "max_tags": 1, "product": "S1"})
     posted(client, FEEDBACK, {"suggestion": again["id"], "rejected": tags_of(again), "added": ["Summer"]})
     known = {entry.id: set(entry.tags) for entry in memory.sample(9)}

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from hangtag.errors import InvalidSettings, StoreUnavailable
 from serve.store import Store
-from serve.store.database import Database
+from serve.store.database import REST_SECONDS, Database
 from serve.store.names import UserNames
 from serve.store.tables import metadata
 from tests.serve.store.postgres import Server
@@ -77,9 +77,12 @@ def test_a_server_that_goes_down_and_comes_back_is_used_again(postgres: Server) 
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable, match="the store failed"):
             store.add_events(SHOP, [did("u", "view", "Linen", key="after")])
+        with pytest.raises(StoreUnavailable, match="try again soon"):
+            store.history(SHOP, "u")
         assert time.monotonic() - begun < 5
     finally:
         postgres.start()
+    time.sleep(REST_SECONDS)
     store.add_events(SHOP, [did("u", "view", "Linen", key="after")])
     assert len(store.history(SHOP, "u")) == before + 2
     store.close()
