@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,13 @@ from vllm import SamplingParams
 from vllm.engine.arg_utils import EngineArgs
 from vllm.exceptions import VLLMValidationError
 
-from hangtag.errors import InvalidSettings
+from hangtag.bundle import Bundle
+from hangtag.errors import EngineError, InvalidSettings
+from hangtag.rules import AnswerRules
 from serve.decoding.requests import write
 from serve.decoding.vllm import NAME, ConfigurationGuard, HangtagLogitsProcessor, check_configuration, prepare
+from serve.engines.engine import GenerationRequest
+from serve.engines.remote import RemoteEngine
 from tests.vllm.served import Served
 from tests.vllm.server import command, environment, free_port, running
 
@@ -98,5 +104,9 @@ def test_a_server_without_the_guard_refuses_requests(served: Served, tmp_path: P
         asked = {"model": str(served.model), "prompt": [5, 6, 7], "max_tokens": 100}
         assert client.post("/v1/completions", json=asked).status_code == 200
         reply = client.post("/v1/completions", json={**asked, "vllm_xargs": write(served.request())})
+        engine = RemoteEngine.connect(replace(Bundle.load(served.model.parent), context=384), [str(client.base_url)])
+        with pytest.raises(EngineError, match="is not used for all vocabularies: it says 400: hangtag has not checked how"):
+            asyncio.run(engine.generate(GenerationRequest((5, 6, 7), served.codec, AnswerRules(max_tags=2))))
+        asyncio.run(engine.close())
     assert reply.status_code == 400
     assert "has not checked how this engine is configured" in reply.text
