@@ -31,6 +31,9 @@ LEAST = -20.0
 STEPS = 100
 """Thresholds that are tried, evenly between 0 and 1. Few beside the rows: that is what keeps the promise (see `promise`)."""
 
+EVEN = 0.5
+"""What is likelier wrong than right never passes, however sure the tags are that pass beside it."""
+
 ANY = "*"
 """In the place of a vocabulary's hash: every vocabulary without a calibration of its own."""
 
@@ -134,7 +137,7 @@ class Calibrations:
 
 
 def promise(probabilities: Floats, right: Flags, row: Integers, rows: int, precision: float) -> Promise | None:
-    """The lowest threshold at which tags keep the promised `precision`; None where no threshold does.
+    """The lowest threshold, of EVEN at least, at which tags keep the promised `precision`; None where no threshold does.
 
     Conformal risk control (Angelopoulos, Bates, Fisch, Lei & Schuster 2024, arXiv:2208.02814): of n exchangeable rows with
     losses of at most B take the least threshold t with n / (n + 1) * mean loss(t) + B / (n + 1) <= target; the next row's
@@ -151,7 +154,7 @@ def promise(probabilities: Floats, right: Flags, row: Integers, rows: int, preci
     if not len(probabilities):
         return None
     bound = precision * float(np.bincount(row, minlength=rows).max())
-    for step in range(STEPS + 1):
+    for step in range(round(EVEN * STEPS), STEPS + 1):
         passed = probabilities >= step / STEPS
         losses = (~right[passed]).sum() - (1 - precision) * passed.sum()
         if passed.any() and losses + bound <= 0:

@@ -52,7 +52,7 @@ def curves(draw: st.DrawFn) -> Calibration:
 def brute_force(cases: list[tuple[float, bool, int]], rows: int, precision: float) -> float | None:
     """The bound as the paper writes it: n / (n + 1) * mean loss + B / (n + 1) <= 0."""
     most = max(sum(row == each for _, _, each in cases) for row in range(rows))
-    for step in range(STEPS + 1):
+    for step in range(STEPS // 2, STEPS + 1):
         losses = [0.0] * rows
         for probability, right, row in cases:
             if probability >= step / STEPS:
@@ -148,6 +148,13 @@ def test_the_promise_is_kept_on_rows_that_were_not_seen() -> None:
         accepted = true[1] >= found.threshold
         passed, right = passed + int(accepted.sum()), right + int(hits[1][accepted].sum())
     assert 0.9 <= right / passed < 0.92
+
+
+def test_a_tag_that_is_likelier_wrong_never_passes() -> None:
+    probabilities = np.array([0.99] * 300 + [0.2] * 10)
+    found = promise(probabilities, probabilities > 0.5, np.arange(310), 310, 0.9)
+    assert found is not None
+    assert (found.threshold, found.kept) == (0.5, 1.0), "300 right ones would make up for the 10"
 
 
 def test_what_can_not_be_promised_is_not() -> None:
