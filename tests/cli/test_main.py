@@ -42,8 +42,8 @@ def test_suggest_shows_tags_confidence_facet_and_reason(run: Run) -> None:
 def test_suggest_gives_json_of_the_documented_form(run: Run) -> None:
     result = run("suggest", "--title", "Linen shirt", "--attribute", "fit=relaxed", "--no-explanation", "--format", "json")
     body = json.loads(result.stdout)
-    assert set(body) == {"tags", "explanation", "language", "model", "vocabulary", "calibrated", "promise", "notices"}
-    assert set(body["tags"][0]) == {"id", "label", "facet", "confidence", "auto"}
+    assert set(body) == {"id", "tags", "explanation", "language", "model", "vocabulary", "calibrated", "promise", "notices"}
+    assert set(body["tags"][0]) == {"id", "label", "facet", "confidence", "auto", "interest"}
     assert (body["language"], body["explanation"], body["model"], body["notices"]) == ("en", "", "tiny@1", [])
 
 
