@@ -9,10 +9,13 @@ Gaussian-process regression's weights). Listings that say the same twice then co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from serve.memory.terms import BUCKETS, MOST_COUNTED, Packed, columns, counts
 
@@ -83,7 +86,8 @@ def say(neighbours: Neighbourhood, tags: Sequence[Sequence[int]]) -> Said:
     np.maximum.at(nearest, place, near[voter])
     votes: Floats = near * (np.arange(len(near)) < VOTERS)
     cubes: Floats = near**3
-    voices: Floats = np.asarray(np.linalg.solve(neighbours.among + RIDGE * np.eye(len(near)), near))
+    with one_thread():
+        voices: Floats = np.asarray(np.linalg.solve(neighbours.among + RIDGE * np.eye(len(near)), near))
     return Said(
         tags=found,
         ridge=summed(voices),
@@ -93,6 +97,18 @@ def say(neighbours: Neighbourhood, tags: Sequence[Sequence[int]]) -> Said:
         first=np.isin(found, flat[voter == 0]).astype(np.float64),
         covered=float(voices @ near),
     )
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """numpy's linear algebra within, in the calling thread alone. Matrices of a hundred listings are done before other threads
+    have begun, and where cores are busy, waiting for these takes a hundred times as long."""
+    limits: AbstractContextManager[object] = _openblas().limit(limits=1)
+    return limits
+
+
+@cache
+def _openblas() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 def _cosines(listings: Sequence[Packed], rarity: Rarity, letters: float) -> Floats:
@@ -117,7 +133,8 @@ def _cosines(listings: Sequence[Packed], rarity: Rarity, letters: float) -> Floa
     rows = np.zeros((len(listings), int(shared.sum())), dtype=np.float32)
     kept = shared[place]
     rows[owner[kept], (np.cumsum(shared) - 1)[place[kept]]] = weights[kept]
-    cosines: Floats = (rows @ rows.T).astype(np.float64)
+    with one_thread():
+        cosines: Floats = (rows @ rows.T).astype(np.float64)
     lengths = np.bincount(owner, weights**2, len(listings))
     np.fill_diagonal(cosines, lengths)
     return cosines

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hangtag.calibration import Calibration, curve_object, parse_calibration
 from hangtag.errors import InvalidCalibration, InvalidMemory
 from serve.memory.evidence import COLUMNS, Evidence, StatedRates
+from serve.memory.neighbours import one_thread
 
 FORMAT = 1
 LETTERS = 0.3
@@ -128,9 +129,10 @@ def fit_weights(table: Floats, right: NDArray[np.bool_], before: Trust) -> tuple
         if finished:
             break
         chance = 1 / (1 + np.exp(-logits))
-        slope = design.T @ (chance - right) + pull * (found - start)
-        curve = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(pull)
-        step = np.linalg.solve(curve, slope)
+        with one_thread():
+            slope = design.T @ (chance - right) + pull * (found - start)
+            curve = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(pull)
+            step = np.linalg.solve(curve, slope)
     found /= spread
     return float(found[-1]), {name: float(weight) for name, weight in zip(COLUMNS, found[:-1], strict=True)}
 
