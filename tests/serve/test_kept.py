@@ -13,6 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serve.app import create_app
+from serve.auth import Doorkeeper
+from serve.keys import KeyFile, add_key
 from serve.memory import Memory
 from serve.shelf import Shelf
 from serve.state import Services
@@ -246,6 +248,27 @@ def test_with_a_key_nobodys_name_is_in_the_store(suggester: Suggester, file: Pat
     assert len(held["stored_as"]) == 64
     shelf.close()
     assert not any(b"a-very-particular-user" in left.read_bytes() for left in file.parent.glob("store.db*"))
+
+
+def test_tenants_have_nothing_in_common(suggester: Suggester, file: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    secrets = [add_key(keys, tenant)[1] for tenant in ("one", "two")]
+    shelf = Shelf(Store(f"sqlite:///{file}"))
+    app = create_app(Services(suggester, door=Doorkeeper(KeyFile(keys)), shelf=shelf))
+    one, two = (TestClient(app, headers={"authorization": f"Bearer {secret}"}) for secret in secrets)
+    liked = someone_elses(one)
+    fans(one, liked)
+    posted(one, LISTINGS, {"id": "S1", "title": "Shirt", "tags": ["Linen"]})
+    kept = posted(one, SUGGESTIONS, {**PRESENT, "user": "u"})
+    assert tags_of(kept) == [liked] != tags_of(posted(two, SUGGESTIONS, {**PRESENT, "user": "u"}))
+    assert two.get("/v1/users/u/export").json()["interests"] == {}
+    assert two.get(f"{LISTINGS}/S1").status_code == 404
+    assert "unknown" in posted(two, EVENTS, event(product="S1"), 422)["error"]["message"]
+    posted(two, FEEDBACK, {"suggestion": kept["id"], "accepted": tags_of(kept)}, 404)
+    two.delete("/v1/users/u")
+    assert len(one.get("/v1/users/u/export").json()["events"]) == 400
+    assert TestClient(app).post(EVENTS, json=event(tags=["Linen"])).status_code == 401
+    shelf.close()
 
 
 def test_without_its_store_the_tagger_answers_and_says_what_it_lacks(suggester: Suggester, tmp_path: Path) -> None:
