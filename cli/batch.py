@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, MemoryOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, EngineOption, MemoryOption, ServersOption, VocabularyOption
 from cli.rules import BanOption, ExclusiveOption, LimitOption, OnlyOption, ParentOrChildOption, tag_rules
 
 if TYPE_CHECKING:
@@ -51,7 +51,11 @@ def batch(
     bundle: BundleOption = None,
     encoder: EncoderOption = None,
     memory: MemoryOption = None,
-    in_flight: Annotated[int | None, typer.Option(min=1, max=100_000, help="Rows asked at a time.")] = None,
+    engine: EngineOption = None,
+    servers: ServersOption = None,
+    in_flight: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Rows asked at a time (else as many as keep the engine full).")
+    ] = None,
 ) -> None:
     """Suggest tags for every row of a catalogue. Run again, it goes on where it was interrupted, and asks only what is new.
 
@@ -68,7 +72,7 @@ def batch(
     table = open_table(source, encoding)
     check_files(table, out)
     layout = _layout(table, out, column, language)
-    settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory)
+    settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory, engine=engine, servers=servers)
     rules = tag_rules(ban, only, limit, exclusive, parent_or_child)
     wishes = Wishes(min_tags=min_tags, max_tags=max_tags, explain=explanation, rules=rules)
     try:
@@ -93,7 +97,7 @@ async def _run(
     settings: Settings, table: Table, layout: Layout, out: Path, wishes: Wishes, in_flight: int | None, begun: float
 ) -> None:
     from cli.console import load_suggester
-    from serve.batch import IN_FLIGHT, Batch, journal_file
+    from serve.batch import Batch, journal_file, rows_in_flight
     from serve.catalogue.journal import Journal
 
     suggester = load_suggester(settings)
@@ -103,7 +107,7 @@ async def _run(
             survey = batch.survey()
             with _bar() as bars:
                 task = bars.add_task(layout.unit, total=survey.items - survey.bad, completed=survey.tagged)
-                await batch.ask(lambda: bars.advance(task), in_flight or IN_FLIGHT)
+                await batch.ask(lambda: bars.advance(task), in_flight or rows_in_flight(settings.engine, settings.servers))
             result = batch.write()
     finally:
         await suggester.engine.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.bench_batch import batch
 from cli.bench_events import events
 from cli.bench_memory import memory
 from cli.bench_recommendations import recommendations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure speed beside other engines.", no_args_is_help=True)
 
 
+app.command()(batch)
 app.command()(events)
 app.command()(memory)
 app.command()(recommendations)

@@ -25,6 +25,7 @@ from serve.catalogue.items import BadItem, Item, Layout
 from serve.catalogue.journal import Journal, key_of
 from serve.catalogue.tables import BrokenRecord, Table
 from serve.catalogue.writing import check_endings, whole, writing
+from serve.engines.choice import LOCAL
 from serve.suggester import Suggester, SuggestionRequest
 
 FORMAT = 1
@@ -32,6 +33,9 @@ FORMAT = 1
 
 IN_FLIGHT = 64
 """Requests under way at a time: two batches of the local engine, so that the next one is ready when one ends."""
+
+VLLM_IN_FLIGHT = 384
+"""The same for vLLM, which works on 256 at once unless it is told otherwise: as many, and half of them waiting."""
 
 WINDOW = 2048
 """Items that are asked in the order of their length: batches of rows alike waste least."""
@@ -74,6 +78,13 @@ def journal_file(out: Path) -> Path:
 def bad_file(out: Path) -> Path:
     """Where rows go that can't be tagged."""
     return out.with_name(f"{out.name}.bad.jsonl")
+
+
+def rows_in_flight(engine: str, servers: str | None = None) -> int:
+    """As many requests at a time as keep an engine full; `servers` are the addresses of a remote one, with commas between."""
+    if engine == LOCAL:
+        return IN_FLIGHT
+    return VLLM_IN_FLIGHT * len((servers or "one").split(","))
 
 
 def check_files(source: Table, out: Path) -> None:
