@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, insert, select
+from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from hangtag.errors import InvalidHistory
 from hangtag.history import Event, microseconds
@@ -75,28 +78,45 @@ def add(connection: Connection, tenant: str, given: Sequence[tuple[str, UserEven
             message = f"the product {row.event.product!r} is unknown; add it to the catalogue first, or send its tags"
             raise InvalidHistory(f"events[{position}]: {message}", field=f"events[{position}].product")
     locked = profiles.lock(connection, tenant, {row.name for row in rows}, make=True)
-    known = _known(connection, [user.id for user in locked.values()], {row.key for row in rows})
-    new: list[dict[str, Any]] = []
+    values = [row.values(locked[row.name].id, row.event.tags or tags[row.event.product]) for row in rows]
+    new = {(user, bytes(key)) for user, key in connection.execute(_insert(connection.dialect.name), values)}
     latest: dict[str, list[profiles.Recent]] = defaultdict(list)
-    for position, row in enumerate(rows):
-        place = (locked[row.name].id, row.key)
-        if place in known:
-            if known[place] != row.content:
-                message = "the idempotency key was used for another event; give each event its own"
-                raise InvalidHistory(f"events[{position}]: {message}", field=f"events[{position}].idempotency_key")
+    again: dict[int, list[int]] = defaultdict(list)
+    left = set(new)
+    for position, (row, value) in enumerate(zip(rows, values, strict=True)):
+        place = (value["user_id"], row.key)
+        if place not in left:
+            again[place[0]].append(position)
             continue
-        known[place] = row.content
-        mine = row.event.tags or tags[row.event.product]
-        new.append(row.values(place[0], mine))
-        if mine:
+        left.remove(place)
+        if mine := row.event.tags or tags[row.event.product]:
             latest[row.name].append((row.event.type, row.at, mine))
-    if new:
-        connection.execute(_INSERT, new)
-        profiles.extend(connection, tenant, [(locked[name], recent) for name, recent in latest.items()])
+    _check_equal(connection, rows, again)
+    profiles.extend(connection, tenant, [(locked[name], recent) for name, recent in latest.items()])
     return Taken(len(new), len(rows) - len(new))
 
 
-_INSERT = insert(events)
+@cache
+def _insert(dialect: str) -> ReturningInsert[Any]:
+    """What is there already stays as it is; what is new is returned."""
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(events)
+    return statement.on_conflict_do_nothing(index_elements=["user_id", "key"]).returning(events.c.user_id, events.c.key)
+
+
+def _check_equal(connection: Connection, rows: Sequence[_Row], again: Mapping[int, Sequence[int]]) -> None:
+    """Raises `InvalidHistory` where rows that came again, by user and position, are other events than those that are there."""
+    for user, positions in again.items():
+        found = connection.execute(_CONTENTS, {"user": user, "keys": list({rows[position].key for position in positions})})
+        contents = {bytes(key): bytes(content) for key, content in found}
+        for position in positions:
+            if contents[rows[position].key] != rows[position].content:
+                message = "the idempotency key was used for another event; give each event its own"
+                raise InvalidHistory(f"events[{position}]: {message}", field=f"events[{position}].idempotency_key")
+
+
+_CONTENTS = select(events.c.key, events.c.content).where(
+    events.c.user_id == bindparam("user"), events.c.key.in_(bindparam("keys", expanding=True))
+)
 
 
 def product_tags(connection: Connection, tenant: str, names: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -121,21 +141,6 @@ _TAGS = {
     )
     for table in (products, learned_tags)
 }
-
-
-def _known(connection: Connection, ids: Sequence[int], keys: Collection[bytes]) -> dict[tuple[int, bytes], bytes]:
-    """The contents of events of these users that have one of the keys."""
-    known: dict[tuple[int, bytes], bytes] = {}
-    wanted = sorted(keys)
-    for start in range(0, len(wanted), BOUND):
-        rows = connection.execute(_KNOWN, {"users": ids, "keys": wanted[start : start + BOUND]})
-        known.update({(user, bytes(key)): bytes(content) for user, key, content in rows})
-    return known
-
-
-_KNOWN = select(events.c.user_id, events.c.key, events.c.content).where(
-    events.c.user_id.in_(bindparam("users", expanding=True)), events.c.key.in_(bindparam("keys", expanding=True))
-)
 
 
 def digest(*parts: str) -> bytes:
