@@ -3,7 +3,7 @@
 from serve.store.catalogue import Product
 from serve.store.events import Taken, UserEvent
 from serve.store.people import Held, Purged
-from serve.store.store import DEFAULT_TENANT, Store
+from serve.store.store import Store
 from serve.store.suggestions import Feedback, Recorded
 
-__all__ = ["DEFAULT_TENANT", "Feedback", "Held", "Product", "Purged", "Recorded", "Store", "Taken", "UserEvent"]
+__all__ = ["Feedback", "Held", "Product", "Purged", "Recorded", "Store", "Taken", "UserEvent"]

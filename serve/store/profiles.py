@@ -98,21 +98,23 @@ def lock(connection: Connection, tenant: str, names: Collection[str], *, make: b
     ordered = sorted(set(names))
     if make:
         upsert(connection, users, [{"tenant": tenant, "name": name} for name in ordered], keys=("tenant", "name"))
-    rows = connection.execute(_LOCK, {"tenant": tenant, "names": ordered})
+    locked = connection.execute(_LOCK, {"tenant": tenant, "names": ordered}).all()
+    # a look of its own: PostgreSQL would join what it waited for with profiles as they were before it waited
+    tags = dict(connection.execute(_TAGS, {"users": [id for id, _, _ in locked]}).all())
     found = {}
-    for id, name, recent, tags in rows:
+    for id, name, recent in locked:
         latest: list[Recent] = json.loads(recent)
-        found[name] = LockedUser(id, name, latest, set(json.loads(tags or "[]")).union(*(each[2] for each in latest)))
+        found[name] = LockedUser(id, name, latest, set(json.loads(tags.get(id, "[]"))).union(*(each[2] for each in latest)))
     return found
 
 
 _LOCK = (
-    select(users.c.id, users.c.name, users.c.recent, profiles.c.tags)
-    .select_from(users.outerjoin(profiles))
+    select(users.c.id, users.c.name, users.c.recent)
     .where(users.c.tenant == bindparam("tenant"), users.c.name.in_(bindparam("names", expanding=True)))
     .order_by(users.c.name)
-    .with_for_update(of=users)
+    .with_for_update()
 )
+_TAGS = select(profiles.c.user_id, profiles.c.tags).where(profiles.c.user_id.in_(bindparam("users", expanding=True)))
 
 
 def extend(connection: Connection, tenant: str, new: Iterable[tuple[LockedUser, Sequence[Recent]]]) -> None:

@@ -28,7 +28,6 @@ from serve.store.people import Held, Purged
 from serve.store.suggestions import Feedback, Recorded
 from serve.store.tables import tag_users
 
-DEFAULT_TENANT = "default"
 FAST_CLOCK = timedelta(seconds=30)
 """How far in the future an event may lie: callers' clocks are fast, too."""
 

@@ -8,7 +8,8 @@ from hangtag.errors import InvalidHistory
 from hangtag.history import EVENT_WEIGHTS
 from hangtag.listing import Listing
 from serve.store import Product, Store, Taken
-from serve.store.profiles import FOLD
+from serve.store.profiles import EVERY_TAG, FOLD
+from serve.store.tables import tag_users
 from tests.serve.store.shop import HEADPHONES, NOW, SHIRT, SHOP, VOCABULARY, did
 
 
@@ -122,7 +123,7 @@ def test_a_clock_that_is_a_little_fast_is_forgiven(store: Store) -> None:
 
 
 def test_writers_at_the_same_time_lose_nothing(url: str) -> None:
-    writers, rounds = 6, 12
+    writers, rounds = 6, 20
     stores = [Store(url, clock=lambda: NOW) for _ in range(2)]
     failures: list[BaseException] = []
 
@@ -130,7 +131,8 @@ def test_writers_at_the_same_time_lose_nothing(url: str) -> None:
         try:
             for turn in range(rounds):
                 name = f"{number}.{turn}"
-                mine = [did(user, "view", "Red", "Linen", hours=turn + 1, key=name) for user in ("u", f"u{number}", "v")]
+                tags = ("Red", VOCABULARY.tags[turn % len(VOCABULARY)].id)
+                mine = [did(user, "view", *dict.fromkeys(tags), hours=turn + 1, key=name) for user in ("u", f"u{number}", "v")]
                 stores[number % 2].add_events(SHOP, mine[:: 1 if number % 2 else -1])
         except BaseException as error:
             failures.append(error)
@@ -145,6 +147,9 @@ def test_writers_at_the_same_time_lose_nothing(url: str) -> None:
         assert len(stores[0].history(SHOP, user)) == writers * rounds
         exact = stores[0].exact_profile(SHOP, user, VOCABULARY).weights
         assert stores[1].profile(SHOP, user, VOCABULARY).weights == pytest.approx(exact, rel=0.001)
+    with stores[0].database.read() as connection:
+        counted = {row.tag: row.users for row in connection.execute(tag_users.select())}
+    assert counted == {EVERY_TAG: writers + 2, **{tag.id: writers + 2 for tag in VOCABULARY}}
     for made in stores:
         made.close()
 
