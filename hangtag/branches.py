@@ -13,15 +13,15 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from hangtag.masks import Scratch, Words, packed
+from hangtag.masks import Scratch, SparseMask, Words, packed
 from hangtag.ruled import RuledTags
-from hangtag.trie import Int32
+from hangtag.trie import ROOT, Int32
 
 FEW = 32
 """Up to so many children are looked at one by one; of nodes with more, packed masks are kept."""
-FEW_CALLS = 4
-"""Up to so many children it is faster to ask for each whether it is open than for all at once."""
-KEPT_MASKS = 256
+FEW_BITS = 6
+"""Up to so many bits are fastest set one by one."""
+KEPT_MASKS, KEPT_SPARSE_MASKS = 256, 4096
 
 Leaves = tuple[int, ...]
 
@@ -38,17 +38,21 @@ class Branches:
         self._ends = trie.ends.data
         self._class = ruled.leaf_class.data
         self._before = [row.data for row in ruled.class_before]
+        self._last_closed: tuple[int, list[memoryview]] = 0, []
         self._masks: OrderedDict[tuple[int, int, int | None], Words] = OrderedDict()
+        self._sparse_masks: OrderedDict[tuple[int, int, int | None], SparseMask] = OrderedDict()
 
     def open_leaves(self, node: int, closed: int, out: Leaves) -> int:
         """How many tags below `node` may still come."""
         low, high = self._low[node], self._high[node]
-        first, last = bisect_left(out, low), bisect_left(out, high)
-        if not closed:
-            whole: int = high - low - last + first
-            return whole
-        count: int = high - low - sum(row[high] - row[low] for bit, row in enumerate(self._before) if closed >> bit & 1)
-        return count - sum(1 for leaf in out[first:last] if not self._is_closed(leaf, closed))
+        count: int = high - low
+        for row in self._closed_before(closed) if closed else ():
+            count -= row[high] - row[low]
+        at = bisect_left(out, low)
+        while at < len(out) and out[at] < high:
+            count -= not (closed and self._is_closed(out[at], closed))
+            at += 1
+        return count
 
     def is_open(self, leaf: int, closed: int, out: Leaves) -> bool:
         """Whether the tag of `leaf` may still come."""
@@ -66,28 +70,33 @@ class Branches:
         return (np.flatnonzero(live) + first).astype(np.int32)
 
     def mask(self, node: int, closed: int, out: Leaves, separator: int | None, scratch: Scratch) -> Words:
-        """The tokens of the open edges, and the `separator` if there is one, as a packed mask: a stored one, or `scratch`."""
+        """The tokens of the open edges as a packed mask, a stored one or `scratch`; and the `separator`, at inner nodes only
+        where a tag that may come ends."""
         first, last = self._first[node], self._first[node + 1]
+        if node != ROOT:
+            if not self._ends[node]:
+                if last - first == 1:  # no other way would have led here
+                    return scratch.write_one(self._token[first])
+                separator = None
+            elif not self.is_open(self._low[node], closed, out):
+                separator = None
+        gone = [self._token[child - 1] for child in self._exhausted(node, closed, out)] if out else []
         if last - first > FEW:
             stored = self._stored(node, first, last, closed, separator)
-            exhausted = self._exhausted(node, closed, out) if out else None
-            return scratch.copy_without(stored, (self._token[child - 1] for child in exhausted)) if exhausted else stored
-        at = bisect_left(out, self._low[node])
-        if (at < len(out) and out[at] < self._high[node]) or (closed and last - first <= FEW_CALLS):
-            tokens = [self._token[edge] for edge in range(first, last) if self.open_leaves(edge + 1, closed, out)]
-        elif closed and first < last:
-            tokens = self._trie.edge_token[first:last][self._live(first, last, closed)].tolist()
-        else:
-            tokens = self._token[first:last].tolist()
+            return scratch.copy_without(stored, gone) if gone else stored
+        if last - first > FEW_BITS:
+            return scratch.write_without(self._sparse(node, first, last, closed, separator), gone)
+        tokens = self._token[first:last].tolist()
+        if closed or gone:
+            tokens = [token for edge, token in enumerate(tokens, first) if self.open_leaves(edge + 1, closed, out)]
         if separator is not None:
             tokens.append(separator)
         return scratch.write(tokens)
 
     def child(self, node: int, token: int) -> int:
         """The node that `token` leads to from `node`; one must."""
-        first = self._first[node]
-        last = self._first[node + 1]
-        edge = bisect_left(self._token, token, first, last)
+        first, last = self._first[node], self._first[node + 1]
+        edge = first if last - first == 1 else bisect_left(self._token, token, first, last)
         assert edge < last, f"token {token} leads to no tag"
         assert self._token[edge] == token, f"token {token} leads to no tag"
         return edge + 1
@@ -105,17 +114,29 @@ class Branches:
     def _exhausted(self, node: int, closed: int, out: Leaves) -> list[int]:
         """The children that would be open but for `out`."""
         found = []
-        at, last, node_end = bisect_left(out, self._low[node]), bisect_left(out, self._high[node]), self._first[node + 1]
+        at, last = bisect_left(out, self._low[node]), bisect_left(out, self._high[node])
+        before = self._closed_before(closed) if at < last else ()
         while at < last:
             child = self.child_with(node, out[at])
-            if child == node:
-                at += 1
-                continue
-            assert child <= node_end, "a leaf below no child"
-            if not self.open_leaves(child, closed, out):
-                found.append(child)
-            at = bisect_left(out, self._high[child], at + 1)
+            at += 1
+            if child != node:
+                low, high = self._low[child], self._high[child]
+                count = high - low
+                for row in before:
+                    count -= row[high] - row[low]
+                if count <= last and not self.open_leaves(child, closed, out):
+                    found.append(child)
+                while at < last and out[at] < high:
+                    at += 1
         return found
+
+    def _closed_before(self, closed: int) -> list[memoryview]:
+        """Rows of `class_before`, of the classes that are closed. The last ones are remembered: they seldom change."""
+        known, rows = self._last_closed
+        if known != closed:
+            rows = [row for bit, row in enumerate(self._before) if closed >> bit & 1]
+            self._last_closed = closed, rows
+        return rows
 
     def _is_closed(self, leaf: int, closed: int) -> bool:
         kind = self._class[leaf]
@@ -130,6 +151,17 @@ class Branches:
         mask.setflags(write=False)
         if len(self._masks) > KEPT_MASKS:
             self._masks.popitem(last=False)
+        return mask
+
+    def _sparse(self, node: int, first: int, last: int, closed: int, separator: int | None) -> SparseMask:
+        """`_stored` for nodes of few children."""
+        key = node, closed, separator
+        if (known := self._sparse_masks.get(key)) is not None:
+            return known
+        tokens = self._trie.edge_token[first:last][self._live(first, last, closed)]
+        mask = self._sparse_masks[key] = SparseMask.of(tokens if separator is None else np.append(tokens, separator))
+        if len(self._sparse_masks) > KEPT_SPARSE_MASKS:
+            self._sparse_masks.popitem(last=False)
         return mask
 
     def _live(self, first: int, last: int, closed: int) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from hangtag.masks import Scratch, Words
 from hangtag.prior import TagPrior
 from hangtag.quotes import QuotableText, is_free
 from hangtag.rules import AnswerRules
-from hangtag.state import AtEnd, Done, InExplanation, InQuotation, InTags, State
+from hangtag.state import AtEnd, Done, InExplanation, InQuotation, InTags, State, made
 from hangtag.trie import ROOT
 
 
@@ -53,6 +53,7 @@ class AnswerConstraint:
         self.grammar = quotable.grammar
         self.evidence = evidence or Evidence()
         self._after = self.grammar.after.data
+        self._separator = compiled.separator_id
         self.branches = compiled.branches(rules)
         self.ruled = self.branches.ruled
         self.trie = self.ruled.trie
@@ -88,14 +89,12 @@ class AnswerConstraint:
         overwrites. Scratches belong to one caller each."""
         if isinstance(state, InTags):
             node, used, out, _, closed = state
-            if node == ROOT:
-                if len(used) == self.rules.max_tags:
-                    return scratch.write([self.compiled.separator_id])
-                may_separate = len(used) >= self.rules.min_tags
-            else:
-                leaf = self.branches.ending(node)
-                may_separate = leaf >= 0 and self.branches.is_open(leaf, closed, out)
-            return self.branches.mask(node, closed, out, self.compiled.separator_id if may_separate else None, scratch)
+            if node != ROOT:
+                return self.branches.mask(node, closed, out, self._separator, scratch)
+            if len(used) == self.rules.max_tags:
+                return scratch.write_one(self._separator)
+            separator = self._separator if len(used) >= self.rules.min_tags else None
+            return self.branches.mask(node, closed, out, separator, scratch)
         if isinstance(state, InExplanation):
             return self.grammar.mask(state.text, state.left, self._may_open(state))
         if isinstance(state, InQuotation):
@@ -116,7 +115,7 @@ class AnswerConstraint:
         assert text != DEAD, f"token {token} is not allowed"
         if text == OPEN:
             return InQuotation(state.used, state.left - 1, state.spent, self.quotable.starts)
-        return InExplanation(state.used, state.left - 1, text, state.spent)
+        return made(InExplanation, (state.used, state.left - 1, text, state.spent))
 
     def replay(self, tokens: Iterable[int]) -> State:
         """The state after `tokens` from the start."""
@@ -189,8 +188,8 @@ class AnswerConstraint:
 
     def _advance_tags(self, state: InTags, token: int) -> State:
         node, used, out, counts, closed = state
-        if token != self.compiled.separator_id:
-            return InTags(self.branches.child(node, token), used, out, counts, closed)
+        if token != self._separator:
+            return made(InTags, (self.branches.child(node, token), used, out, counts, closed))
         if node == ROOT:
             return InExplanation(used, self.rules.max_explanation_tokens + 1) if self.rules.explain else AtEnd(used)
         leaf = self.branches.ending(node)
@@ -217,27 +216,32 @@ class AnswerConstraint:
         """The end of a span's word may be fewer tokens away."""
         return state.left - self.grammar.closing_left[0] - 1
 
-    def _tokens(self, state: InQuotation) -> list[int]:
-        """The tokens that go on with a span and leave enough others to close it, some of them more than once."""
+    def _tokens(self, state: InQuotation) -> tuple[list[int], bool]:
+        """The tokens that go on with a span and leave enough others to close it, some of them more than once; and whether its end
+        may begin here, or has begun."""
         room, spent, found = self._room(state), state.spent, list[int]()
+        may_end = state.closing > 0
         for position in state.positions:
             way = self.quotable.steps_from(position)
-            if way.left < room and (not spent or is_free(position, max(position, way.word_end), spent)):
-                found += way.tokens
-            else:
+            may_end |= way.may_end
+            tokens = way.tokens
+            if way.left >= room or (spent and not is_free(position, max(position, way.word_end), spent)):
                 free = (step for step in way.steps if not spent or is_free(position, step.word_end, spent))
-                found += [step.token for step in free if step.left < room]
-        return found
+                tokens = [step.token for step in free if step.left < room]
+            if tokens != found:  # the same wording at several positions goes on alike
+                found = found + tokens
+        return found, may_end and state.length > 0
 
     def _closing(self, state: InQuotation) -> list[int]:
-        """The tokens that go on with the closing mark."""
-        if not (state.closing or self._ends(state)):
-            return []
+        """The tokens that go on with the closing mark of a span that may end."""
         grammar, left = self.grammar, state.left - 1
+        if grammar.longest_closing < left:
+            return grammar.closers[state.closing]
         return [token for token, written in grammar.closing_tokens[state.closing] if grammar.closing_left[written] < left]
 
     def _allowed_quotation(self, state: InQuotation) -> Allowed:
-        leads = dict.fromkeys(self._tokens(state), False)
+        tokens, may_end = self._tokens(state)
+        leads = dict.fromkeys(tokens, False)
         spans = list(self._spans_to_quote(state))
         room = self._room(state)
         for position in state.positions if spans else ():
@@ -246,7 +250,7 @@ class AnswerConstraint:
                     begun = (last for first, last in spans if (position > first if state.length else position == first))
                     leads[token] |= any(end <= last for last in begun)
         complete = any(last in state.positions for _, last in spans)
-        for token in self._closing(state):
+        for token in self._closing(state) if may_end else ():
             leads[token] = complete or leads.get(token, False)
         tokens = sorted(leads)
         bias = [self.evidence.weight * leads[token] for token in tokens]
@@ -254,7 +258,8 @@ class AnswerConstraint:
 
     def _mask_of_quotation(self, state: InQuotation, scratch: Scratch) -> Words:
         if state.length:
-            return scratch.write([*self._tokens(state), *self._closing(state)])
+            tokens, may_end = self._tokens(state)
+            return scratch.write(tokens + self._closing(state) if may_end else tokens)
         if state.spent or self._room(state) <= self.quotable.longest_first:
             return scratch.write_many(self.quotable.first_tokens(state.spent, self._room(state)))
         return self.quotable.first_mask
@@ -274,19 +279,24 @@ class AnswerConstraint:
     def _advance_quotation(self, state: InQuotation, token: int) -> State:
         spent = state.spent
         if state.length:
-            ways = ((position, self.quotable.steps_from(position).to.get(token)) for position in state.positions)
-            reached = [way[0] for position, way in ways if way and (not spent or is_free(position, way[1], spent))]
+            reached = []
+            for position in state.positions:
+                way = self.quotable.steps_from(position).to.get(token)
+                if way is not None and (not spent or is_free(position, way[1], spent)):
+                    reached.append(way[0])
             positions = tuple(sorted(reached))
         else:
             positions = self.quotable.first_ends(token, spent)
         written = self.grammar.written[token]
-        closing, ends = 0, state.ends if state.closing else self._ends(state)
-        if ends and CLOSING[state.closing :].startswith(written):
-            closing = state.closing + len(written)
+        closing, ends = 0, state.ends
+        if CLOSING.startswith(written, state.closing):
+            ends = ends if state.closing else self._ends(state)
+            closing = state.closing + len(written) if ends else 0
         assert positions or closing, f"token {token} continues no span of the listing"
         if closing < len(CLOSING):
             length = state.length + len(written)
-            return InQuotation(state.used, state.left - 1, state.spent, positions, length, closing, ends if closing else ())
+            following = state.used, state.left - 1, state.spent, positions, length, closing, ends if closing else ()
+            return made(InQuotation, following)
         length = state.length - state.closing
         for end in ends:
             spent |= ((1 << length) - 1) << (end - length)

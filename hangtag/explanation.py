@@ -215,12 +215,22 @@ class ExplanationGrammar:
         return tuple(tuple((t, end) for end in every[start + 1 :] for t in known.get(CLOSING[start:end], ())) for start in every)
 
     @cached_property
+    def closers(self) -> tuple[list[int], ...]:
+        """The tokens of `closing_tokens` alone."""
+        return tuple([token for token, _ in pairs] for pairs in self.closing_tokens)
+
+    @cached_property
     def closing_left(self) -> tuple[int, ...]:
         """For each number of bytes of the closing mark that stand: the fewest tokens that write the rest."""
         left = [0] * (len(CLOSING) + 1)
         for start in range(len(CLOSING) - 1, -1, -1):
             left[start] = min((1 + left[end] for _, end in self.closing_tokens[start]), default=UNREACHABLE)
         return tuple(left)
+
+    @cached_property
+    def longest_closing(self) -> int:
+        """The largest number in `closing_left`: with more tokens than that left, none has to be refused."""
+        return max(self.closing_left)
 
     def _by_bytes(self) -> dict[bytes, tuple[int, ...]]:
         found: dict[bytes, tuple[int, ...]] = {}

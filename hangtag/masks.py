@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +18,48 @@ def packed(tokens: NDArray[np.integer], size: int) -> Words:
     return np.packbits(bits, bitorder="little").view("<u4")
 
 
+class SparseMask(NamedTuple):
+    """A mask of few bits: the words in which there are some, ascending, and those words."""
+
+    places: NDArray[np.intp]
+    words: Words
+
+    @classmethod
+    def of(cls, tokens: NDArray[np.integer]) -> SparseMask:
+        """The mask of tokens, at least one."""
+        ascending = np.sort(tokens)
+        places, first = np.unique(ascending >> 5, return_index=True)
+        return cls(places.astype(np.intp), np.bitwise_or.reduceat(np.uint32(1) << (ascending & 31).astype(np.uint32), first))
+
+
 class Scratch:
     """A mask of `size` bits to be written again and again. It remembers where, so that a few bits cost no pass over it."""
 
     def __init__(self, size: int) -> None:
         self.words: Words = np.zeros(-(-size // 32), np.uint32)
         self._view: memoryview = self.words.data
-        self._touched: list[int] | None = []
+        self._touched: list[int] | NDArray[np.intp] | None = []
         self._held: Words | None = None
         self._bits = np.zeros(len(self.words) * 32, np.bool_)
 
-    def write(self, tokens: Iterable[int]) -> Words:
+    def write(self, tokens: Sequence[int]) -> Words:
         """The mask of these tokens and no others."""
-        if self._touched is None:
-            self.words.fill(0)
-            self._held = None
-        else:
+        self._clear()
+        self._touched = [token >> 5 for token in tokens]
+        for word, token in zip(self._touched, tokens, strict=True):
+            self._view[word] |= 1 << (token & 31)
+        return self.words
+
+    def write_one(self, token: int) -> Words:
+        """`write` for one token."""
+        if type(self._touched) is list:
             for word in self._touched:
                 self._view[word] = 0
-        self._touched = touched = []
-        for token in tokens:
-            word = token >> 5
-            self._view[word] |= 1 << (token & 31)
-            touched.append(word)
+        else:
+            self._clear()
+        word = token >> 5
+        self._view[word] = 1 << (token & 31)
+        self._touched = [word]
         return self.words
 
     def write_many(self, tokens: NDArray[np.integer]) -> Words:
@@ -48,6 +68,14 @@ class Scratch:
         self.words.view(np.uint8)[:] = np.packbits(self._bits, bitorder="little")
         self._bits[tokens] = False
         self._touched = self._held = None
+        return self.words
+
+    def write_without(self, mask: SparseMask, tokens: Iterable[int]) -> Words:
+        """A mask of few bits without some of its tokens."""
+        self._clear()
+        self.words[mask.places] = mask.words
+        self._touched = mask.places
+        self._forbid(tokens)
         return self.words
 
     def hold(self, mask: Words) -> Words:
@@ -61,6 +89,20 @@ class Scratch:
         """A stored mask without some of its tokens."""
         np.copyto(self.words, mask)
         self._touched = self._held = None
+        self._forbid(tokens)
+        return self.words
+
+    def _clear(self) -> None:
+        touched = self._touched
+        if touched is None:
+            self.words.fill(0)
+            self._held = None
+        elif type(touched) is list:
+            for word in touched:
+                self._view[word] = 0
+        else:
+            self.words[touched] = 0
+
+    def _forbid(self, tokens: Iterable[int]) -> None:
         for token in tokens:
             self._view[token >> 5] &= ~(1 << (token & 31)) & 0xFFFFFFFF
-        return self.words

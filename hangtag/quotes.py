@@ -42,12 +42,12 @@ class Step(NamedTuple):
 
 class Way:
     """The steps from one byte position: also their tokens, in `left` and `word_end` the largest of theirs, and by token where
-    one leads, with the end of its word."""
+    one leads, with the end of its word; and whether a span `may_end` before the position."""
 
-    __slots__ = ("left", "steps", "to", "tokens", "word_end")
+    __slots__ = ("left", "may_end", "steps", "to", "tokens", "word_end")
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
-        self.steps = steps
+    def __init__(self, steps: tuple[Step, ...], may_end: bool) -> None:
+        self.steps, self.may_end = steps, may_end
         self.tokens = [step.token for step in steps]
         self.left = max((step.left for step in steps), default=-1)
         self.word_end = max((step.word_end for step in steps), default=0)
@@ -97,7 +97,7 @@ class QuotableText:
         if (known := self._seen.get(position)) is None:
             first, last = np.searchsorted(self.steps.start, (position, position + 1))
             columns = (column[first:last].tolist() for column in self.steps[1:])
-            known = self._seen[position] = Way(tuple(map(Step._make, zip(*columns, strict=True))))
+            known = self._seen[position] = Way(tuple(map(Step._make, zip(*columns, strict=True))), self.may_end(position))
         return known
 
     def first_ends(self, token: int, spent: int) -> tuple[int, ...]:

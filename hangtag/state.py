@@ -91,4 +91,6 @@ class Done(NamedTuple):
         return Phase.DONE
 
 
+made = tuple.__new__
+"""`made(InTags, (node, used, ...))` is `InTags(node, used, ...)` in a third of the time, for those who make one a step."""
 State = InTags | InExplanation | InQuotation | AtEnd | Done

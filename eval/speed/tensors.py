@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.speed.engine import Batch, Matcher, Words
+from eval.speed.engine import Batch, Matcher, Task, Words
 from eval.speed.ours import Hangtag
 from hangtag.constraint import AnswerConstraint
 from serve.decoding.batch import BatchConstraint
@@ -20,6 +20,10 @@ class TensorHangtag(Hangtag):
     """The same over rows as tensors, `serve.decoding.batch`; a single answer is a batch of one row."""
 
     ways = ("tensors",)
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._one_row = self._machine(1)  # as a server makes its machine when it starts, before it knows any vocabulary
 
     def open(self, number: int, words: Words) -> Matcher:
         return _OnlyRow(self._one_row, self.constraint(number))
@@ -31,7 +35,6 @@ class TensorHangtag(Hangtag):
         return _TensorBatch(self, machine)
 
     def take_first_request(self) -> None:
-        self._one_row = self._machine(1)
         self._one_row.put(0, self.constraint(0))
 
     def _machine(self, rows: int) -> BatchConstraint:

@@ -24,6 +24,8 @@ TOKEN, LOW, HIGH, FIRST_CHILD, DEGREE, DENSE, ENDS, NODE_COLUMNS = range(8)
 CLASS, OUT_FIRST, OUT_COUNT, LEAF_COLUMNS = range(4)
 NOTHING, ONLY_THE_END, EVERYTHING, TEXTS = range(4)
 """The first of the stored masks, and where those of explanations begin."""
+FILLED_FIRST, FILLED_COUNT, FILLED_COLUMNS = range(3)
+FILLED_SHARE = 1 / 8
 CLASSES_A_MASK = 2
 """Classes whose every combination has a mask of its own; more classes are more masks, joined."""
 NO_KEY = torch.iinfo(torch.int64).max
@@ -78,6 +80,8 @@ class Forest:
     leaves: (L, LEAF_COLUMNS) int32; ruled_out: flat leaves
     before: flat `class_before` of all classes
     masks: (rows, words) int32: nothing, the end, everything, those of explanations, then those of dense nodes
+    filled: (rows, FILLED_COLUMNS) int32, where in `filled_words` those words of a mask begin in which there are bits, and how
+        many they are; -1 for more than a FILLED_SHARE of its words
     """
 
     def __init__(self, grammar: ExplanationGrammar, words: int, device: torch.device) -> None:
@@ -111,11 +115,12 @@ class Forest:
         self.leaves = Growing((LEAF_COLUMNS,), torch.int32, 0, device)
         self.ruled_out, self.before = (Growing((), torch.int32, 0, device) for _ in range(2))
         self.masks = Growing((self._words,), torch.int32, 0, device)
+        self.filled, self.filled_words = Growing((FILLED_COLUMNS,), torch.int32, 0, device), Growing((), torch.int32, 0, device)
         grammar, size = self._grammar, len(self._grammar.written)
         fixed = [packed(np.empty(0, np.int32), size), packed(np.array([grammar.eos_id], np.int32), size)]
         texts = grammar.masks.reshape(-1, grammar.masks.shape[-1])
         everything = np.full((1, self._words), -1, np.int32)
-        self.masks.append(np.concatenate([self._widened(np.stack(fixed)), everything, self._widened(texts)]))
+        self._store(np.concatenate([self._widened(np.stack(fixed)), everything, self._widened(texts)]))
 
     def _clear_up(self) -> None:
         """Plant the tries in use anew where more than half of the nodes belong to others."""
@@ -154,7 +159,7 @@ class Forest:
             leaf=self.leaves.append(leaves),
             ruled_out=self.ruled_out.append(ruled.ruled_out),
             before=self.before.append(ruled.class_before.reshape(-1)),
-            mask=self.masks.append(masks),
+            mask=self._store(masks),
             mask_groups=groups,
             mask_stride=stride,
             ruled_out_counts=np.sort(np.diff(ruled.ruled_out_start))[::-1][:MOST_TAGS].tolist(),
@@ -181,6 +186,15 @@ class Forest:
                     tokens = trie.edge_token[edges][live]
                     masks[position, group, combination] = self._widened(packed(tokens, len(self._grammar.written)))
         return masks.reshape(-1, self._words).view(np.int32), groups, stride
+
+    def _store(self, masks: NDArray[np.int32]) -> int:
+        """Add masks; returns where they begin."""
+        line, word = masks.nonzero()
+        counts = np.bincount(line, minlength=len(masks))
+        few = counts <= self._words * FILLED_SHARE
+        first = self.filled_words.append(word[few[line]]) + np.cumsum(counts * few) - counts * few
+        self.filled.append(np.stack([first, np.where(few, counts, -1)], axis=1))
+        return self.masks.append(masks)
 
     def _widened(self, masks: NDArray[np.uint32]) -> NDArray[np.int32]:
         wide = np.zeros((*masks.shape[:-1], self._words), np.uint32)

@@ -19,7 +19,7 @@ from hangtag.constraint import AnswerConstraint
 from hangtag.explanation import CLOSING, UNREACHABLE, ExplanationGrammar
 from hangtag.quotes import Int64, Steps
 from hangtag.state import InExplanation, InQuotation, State
-from serve.decoding.table import Column, RowTable, Shapes, add_bits
+from serve.decoding.table import Column, RowTable, add_bits, pairs, spread
 
 NOWHERE = -1
 START, END, WORD_END, LEFT, TOKEN, SLOT, STEP_COLUMNS = range(7)
@@ -38,42 +38,42 @@ class QuotationRows:
     """State of R rows inside quotation marks, and what their listings let them write. A row's different tokens are its `slots`;
     the tokens that close a quotation are the first of them."""
 
-    def __init__(self, grammar: ExplanationGrammar, shapes: Shapes, rows: int, device: torch.device) -> None:
-        self._shapes = shapes
-        self._closers = sorted({token for group in grammar.closing_tokens for token, _ in group})
+    columns = (
+        *map(Column, ("length", "closing", "step_count")),
+        *map(Column, ("reach_from", "reach_to")),  # for the host: positions lie between
+        Column("shortest", blank=UNREACHABLE),
+        Column("lean", torch.float32, wide=True),  # one
+        *(Column(name, torch.bool, wide=True) for name in ("positions", "ends", "starts", "word_ends", "spent")),
+        Column("leaning", torch.bool, wide=True),  # for the host: slots, while it counts which lean
+        Column("spent_before", torch.int32, wide=True),
+        Column("steps", torch.int32, wide=True),  # STEP_COLUMNS each
+        Column("first_step", wide=True),  # for the host: where the steps from a byte begin
+        Column("slots", torch.int32, wide=True),
+        *(Column(f"evidence_{name}", blank=NOWHERE, wide=True) for name in ("leaf", "start", "end")),
+    )
+
+    def __init__(self, grammar: ExplanationGrammar, table: RowTable) -> None:
+        device = table.device
+        self.closers = np.unique([token for group in grammar.closing_tokens for token, _ in group]).astype(np.int64)
         self._room = grammar.closing_left[0] + 1
         after = torch.zeros((len(CLOSING) + 1, len(grammar.written)), dtype=torch.long)
         for written, group in enumerate(grammar.closing_tokens):
             for token, then in group:
                 after[written, token] = then
-        self._closing_after = after.to(device)
-        self._closer_after = after[:, self._closers].to(device)
-        self._closing_left = torch.tensor(grammar.closing_left, device=device)
-        self._lengths = torch.tensor([len(text) for text in grammar.written], device=device)
-        self.table = RowTable(
-            rows,
-            device,
-            [
-                *map(Column, ("length", "closing", "step_count")),
-                Column("shortest", blank=UNREACHABLE),
-                Column("lean", torch.float32),
-                *(Column(name, torch.bool, wide=True) for name in ("positions", "ends", "starts", "word_ends", "spent")),
-                Column("spent_before", torch.int32, wide=True),
-                Column("steps", torch.int32, wide=True),  # STEP_COLUMNS each
-                Column("first_step", wide=True),
-                Column("slots", torch.int32, wide=True),
-                *(Column(f"evidence_{name}", blank=NOWHERE, wide=True) for name in ("leaf", "start", "end")),
-            ],
-        )
-        self.table.widen("steps", STEP_COLUMNS)
+        self.closing_after = after.to(device)
+        self._closer_after = after[:, self.closers].to(device)
+        self.closing_left = torch.tensor(grammar.closing_left, device=device)
+        self.lengths = torch.tensor([len(text) for text in grammar.written], device=device)
+        self.table = table
+        table.widen(steps=STEP_COLUMNS)
 
     def put(self, row: int, constraint: AnswerConstraint, state: State) -> None:
         """Begin a row in `state`."""
         quotable, table = constraint.quotable, self.table
         explains = constraint.rules.explain
         steps = quotable.steps if explains else Steps(*[np.empty(0, np.int64)] * 5)
-        others = np.setdiff1d(steps.token, self._closers)
-        slots = np.concatenate([np.array(self._closers, np.int64), others])
+        others = np.setdiff1d(steps.token, self.closers)
+        slots = np.concatenate([self.closers, others])
         order = np.argsort(slots)
         slot = order[np.searchsorted(slots, steps.token, sorter=order)]
         width = len(quotable) + 2
@@ -90,9 +90,11 @@ class QuotationRows:
             row,
             length=inside.length,
             closing=inside.closing,
+            reach_from=min(inside.positions, default=0),
+            reach_to=max(inside.positions, default=-1) + 1,
             step_count=len(steps.start),
             shortest=quotable.shortest(spent) if explains else UNREACHABLE,
-            lean=constraint.evidence.weight,
+            lean=[constraint.evidence.weight],
             positions=_bools(inside.positions, width),
             ends=_bools(inside.ends, width),
             starts=_bools(quotable.starts if explains else (), width),
@@ -101,13 +103,13 @@ class QuotationRows:
             steps=columns.reshape(-1).astype(np.int32),
             first_step=np.searchsorted(steps.start, np.arange(width + 1)),
             slots=slots,
+            leaning=np.zeros(len(slots), np.bool_),
             evidence_leaf=[leaf for leaf, _, _ in evidence],
             evidence_start=[start for _, start, _ in evidence],
             evidence_end=[end for _, _, end in evidence],
         )
         table["first_step"][row, width + 1 :] = len(steps.start)
-        table.widen("first_step", table.width("positions") + 1)
-        table.widen("spent_before", table.width("positions") + 1)
+        table.widen(first_step=table.width("positions") + 1, spent_before=table.width("positions") + 1)
         self._count_spent(torch.tensor([row], device=table.device))
 
     def open(self, r: Tensor, active: Tensor) -> None:
@@ -122,14 +124,13 @@ class QuotationRows:
         """(n,) whether the shortest quotation fits in the tokens that are left."""
         return self.table["shortest"][r] + self._room < left
 
-    def fill(self, r: Tensor, active: Tensor, left: Tensor, words: Tensor) -> Tensor:
-        """Set the bits of the tokens that go on with a span or close it, in empty masks; returns where, as indexes of the
-        flattened masks."""
+    def fill(self, r: Tensor, active: Tensor, left: Tensor, words: Tensor) -> None:
+        """Set the bits of the tokens that go on with a span or close it, in empty masks."""
         ways, steps = self._ways(r, left)
         allowed = self._by_slot(r, ways, steps[:, SLOT])
-        allowed[:, : len(self._closers)] |= self._closes(r, left)
-        line, slot, valid = self._shapes.pairs(allowed & active[:, None])
-        return add_bits(words, r[line], self.table["slots"][r[line], slot], valid)
+        allowed[:, : len(self.closers)] |= self._closes(r, left)
+        line, slot, valid = pairs(allowed & active[:, None])
+        add_bits(words, r[line], self.table["slots"][r[line], slot], valid)
 
     def bias(self, r: Tensor, left: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
         """(n, S) tokens, all different but for those that are not allowed, and what the evidence for `used`, (n, tags) leaves,
@@ -147,8 +148,8 @@ class QuotationRows:
         leads = Ways(ways.line, ways.step, ways.valid & (steps[:, END] <= reach[ways.line, steps[:, START].long()]))
         complete = (wanted & table["positions"][r].gather(1, end.clamp(min=0))).any(dim=1)
         leaning = self._by_slot(r, leads, steps[:, SLOT])
-        leaning[:, : len(self._closers)] |= self._closes(r, left) & complete[:, None]
-        return table["slots"][r], leaning * table["lean"][r, None]
+        leaning[:, : len(self.closers)] |= self._closes(r, left) & complete[:, None]
+        return table["slots"][r], leaning * table["lean"][r]
 
     def advance(self, r: Tensor, active: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         """Take in a token each; returns which rows have closed their quotation, to be spent, and where its spans ended."""
@@ -159,12 +160,12 @@ class QuotationRows:
         reached = torch.zeros((len(r), width), dtype=torch.int32, device=r.device)
         reached.view(-1).scatter_add_(0, ways.line * width + steps[:, END], taken.int())
         ends = self._ends(r)
-        written = self._closing_after[table["closing"][r], token]
+        written = self.closing_after[table["closing"][r], token]
         closing = torch.where(ends.any(dim=1), written, 0)
         row = active[:, None]
         table["ends"][r] = torch.where(row, ends & (closing > 0)[:, None], table["ends"][r])
         table["positions"][r] = torch.where(row, reached > 0, table["positions"][r])
-        table["length"][r] += torch.where(active, self._lengths[token], 0)
+        table["length"][r] += torch.where(active, self.lengths[token], 0)
         table["closing"][r] = torch.where(active, closing, table["closing"][r])
         return active & (closing == len(CLOSING)), ends
 
@@ -188,18 +189,11 @@ class QuotationRows:
         and (F, STEP_COLUMNS) int32, what they are."""
         table, positions = self.table, self.table["positions"][r]
         most = table.width("steps") // STEP_COLUMNS
-        if self._shapes.by_data:
-            row, at, _ = self._shapes.pairs(positions)
-            first = table["first_step"][r[row], at]
-            pair, number, valid = self._shapes.spread(table["first_step"][r[row], at + 1] - first, most)
-            line, step = row[pair], first[pair] + number
-        else:
-            line, step, valid = self._shapes.spread(table["step_count"][r], most)
+        line, step, valid = spread(table["step_count"][r], most)
         rows = r[line]
-        steps = table["steps"].view(-1, STEP_COLUMNS)[rows * most + step]
+        steps = table["steps"].view(table.rows, most, STEP_COLUMNS)[rows, step]
         start, word_end = steps[:, START].long(), steps[:, WORD_END].long()
-        if not self._shapes.by_data:
-            valid = valid & positions[line, start]
+        valid = valid & positions[line, start]
         before = table["spent_before"]
         valid = valid & (before[rows, word_end] == before[rows, start])
         if left is not None:
@@ -216,7 +210,7 @@ class QuotationRows:
     def _closes(self, r: Tensor, left: Tensor) -> Tensor:
         """(n, closers) which tokens may go on with the closing mark."""
         then = self._closer_after[self.table["closing"][r]]
-        fits = self._closing_left[then] + 1 < left[:, None]
+        fits = self.closing_left[then] + 1 < left[:, None]
         return (then > 0) & fits & self._ends(r).any(dim=1)[:, None]
 
     def _ends(self, r: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from serve.decoding.forest import (
     Forest,
     Planted,
 )
-from serve.decoding.table import Column, RowTable, Shapes, add_bits
+from serve.decoding.table import Column, RowTable, add_bits, pairs, spread
 
 NO_LEAF = torch.iinfo(torch.int32).max
 NUMBERS = (
@@ -42,26 +42,22 @@ NUMBERS = (
 class TagRows:
     """State of R rows in their tags, and what their rules say."""
 
-    def __init__(self, forest: Forest, shapes: Shapes, rows: int, device: torch.device) -> None:
-        self._forest, self._shapes = forest, shapes
-        self._written: list[Tensor] = []
+    columns = (
+        *(Column(name) for name in NUMBERS),
+        Column("used", torch.int32, -1, wide=True),
+        Column("out", torch.int32, NO_LEAF, wide=True),
+        Column("out_open", torch.int32, NO_LEAF, wide=True),
+        Column("standing", wide=True),
+        Column("class_limit", wide=True),
+        Column("class_most", blank=NO_LEAF, wide=True),
+        Column("class_waits", wide=True),
+    )
+
+    def __init__(self, forest: Forest, table: RowTable) -> None:
+        self._forest, self.table = forest, table
         self._planted: dict[int, Planted] = {}
         self._version = forest.version
         self._classes, self._groups, self._most_ruled_out = 0, 1, 0
-        self.table = RowTable(
-            rows,
-            device,
-            [
-                *(Column(name) for name in NUMBERS),
-                Column("used", torch.int32, -1, wide=True),
-                Column("out", torch.int32, NO_LEAF, wide=True),
-                Column("out_open", torch.int32, NO_LEAF, wide=True),
-                Column("standing", wide=True),
-                Column("class_limit", wide=True),
-                Column("class_most", blank=NO_LEAF, wide=True),
-                Column("class_waits", wide=True),
-            ],
-        )
 
     def put(self, row: int, constraint: AnswerConstraint, state: InTags) -> None:
         """Begin a row in `state`."""
@@ -70,9 +66,8 @@ class TagRows:
         planted = self._planted[row] = self._forest.plant(constraint.branches)
         self._classes, self._groups = max(self._classes, len(ruled.class_limit)), max(self._groups, planted.mask_groups)
         self._most_ruled_out = max(self._most_ruled_out, planted.most_ruled_out)
-        table.widen("used", most_tags)
-        for name in ("out", "out_open"):
-            table.widen(name, min(sum(planted.ruled_out_counts[:most_tags]) + most_tags, len(ruled.trie)))
+        most_out = min(sum(planted.ruled_out_counts[:most_tags]) + most_tags, len(ruled.trie))
+        table.widen(used=most_tags, out=most_out, out_open=most_out)
         table.put(
             row,
             node=state.node,
@@ -114,9 +109,8 @@ class TagRows:
         """(n, NODE_COLUMNS) int32, the forest's line for the node that a row is at."""
         return self._forest.nodes.data[self.table["node_base"][r] + self.table["node"][r]]
 
-    def fill(self, r: Tensor, active: Tensor, words: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Complete the masks that `masks` named; returns (n,) which rows' were stored ones, and where the bits of the others
-        are, as indexes of the flattened masks."""
+    def fill(self, r: Tensor, active: Tensor, words: Tensor) -> None:
+        """Complete the masks that `masks` named."""
         node, full = self.node(r), self._is_full(r)
         dense = active & ~full & (node[:, DENSE] >= 0)
         self._fill_few(r, torch.where(active & ~full & ~dense, node[:, DEGREE], 0), node, words)
@@ -128,9 +122,7 @@ class TagRows:
         ends &= self.open_leaves(r, low, low + 1) > 0
         at_root = self.table["node"][r] == ROOT
         may_end = torch.where(at_root, active & (self.table["count"][r] >= self.table["least"][r]), ends)
-        self._written.append(add_bits(words, r, self.table["separator"][r].int(), may_end))
-        written, self._written = self._written, []
-        return dense, written
+        add_bits(words, r, self.table["separator"][r].int(), may_end)
 
     def advance(self, r: Tensor, active: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         """Go down a branch or end a tag; returns where the tags have ended, and where a tag has, to be completed."""
@@ -172,18 +164,18 @@ class TagRows:
         return count
 
     def _fill_few(self, r: Tensor, degree: Tensor, node: Tensor, words: Tensor) -> None:
-        line, number, valid = self._shapes.spread(degree, FEW)
+        line, number, valid = spread(degree, FEW)
         nodes, rows = self._forest.nodes.data, r[line]
         places = (self.table["node_base"][r] + node[:, FIRST_CHILD])[line] + number
         child = nodes[places.clamp_(max=len(nodes) - 1)]
         live = valid & (self.open_leaves(rows, child[:, LOW], child[:, HIGH]) > 0)
-        self._written.append(add_bits(words, rows, child[:, TOKEN], live))
+        add_bits(words, rows, child[:, TOKEN], live)
 
     def _clear_exhausted(self, r: Tensor, dense: Tensor, node: Tensor, words: Tensor) -> None:
         """Clear the bits of children, of dense nodes, all of whose tags are out."""
         forest, out = self._forest, self.table["out_open"][r]
         below = dense[:, None] & (out < node[:, HIGH, None]) & (out >= node[:, LOW, None])
-        line, number, valid = self._shapes.pairs(below)
+        line, number, valid = pairs(below)
         here = (self.table["node_base"][r] + self.table["node"][r])[line]
         place = torch.searchsorted(forest.leaf_keys.data, here << KEY_SHIFT | out[line, number], right=True) - 1
         again = torch.zeros_like(valid)

@@ -1,4 +1,5 @@
-"""The tensor form against the definition. CASES=1000000 in the environment asks for more steps than the usual ones."""
+"""A batch's step, as torch operations and as machine code, against the definition. CASES=1000000 in the environment asks for more
+steps than the usual ones."""
 
 import os
 import random
@@ -9,9 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hangtag.prior import TagPrior
 from hangtag.state import Phase
 from serve.decoding.batch import BatchConstraint
 from tests.cases import codecs, constraints
+from tests.fakes import codec_of, constraint_of, vocabulary_of
 
 CASES = int(os.environ.get("CASES", "20000"))
 VOCABULARIES = 500
@@ -24,11 +27,11 @@ def bits(words, width):
     return np.unpackbits(words.numpy().view(np.uint8), axis=-1, bitorder="little")[..., :width].astype(bool)
 
 
-def step_by_step(made, chance, by_data):
-    """Walk random answers in both forms, one row after the other beginning anew, and compare every mask and every bias."""
+def step_by_step(made, chance, compiled):
+    """Walk random answers in two forms, one row after the other beginning anew, and compare every mask and every bias."""
     grammar = made[0].grammar
     width = len(grammar.written) + chance.choice([0, PADDING])
-    machine = BatchConstraint(grammar, ROWS, width, by_data=by_data)
+    machine = BatchConstraint(grammar, ROWS, width, compiled=compiled)
     generator = torch.Generator().manual_seed(chance.randrange(1 << 30))
     waiting, rows = list(made) * (ROWS // 2), {}
     steps = 0
@@ -79,7 +82,7 @@ def step_by_step(made, chance, by_data):
 
 @settings(max_examples=VOCABULARIES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_both_forms_allow_the_same_and_bias_alike(data):
+def test_all_forms_allow_the_same_and_bias_alike(data):
     codec = data.draw(codecs(most=data.draw(st.sampled_from([3, 12, 60]))))
     made = [data.draw(constraints(codec)) for _ in range(data.draw(st.integers(1, 6)))]
     chance = random.Random(data.draw(st.integers(0, 1 << 30)))
@@ -91,6 +94,22 @@ def test_both_forms_allow_the_same_and_bias_alike(data):
     counted["vocabularies"] += 1
 
 
-def test_the_two_forms_were_compared_often_enough():
+def test_the_forms_were_compared_often_enough():
     assert counted["cases"] >= CASES
     assert counted["vocabularies"] >= VOCABULARIES
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "lay_out", [torch.Tensor.half, lambda logits: logits.T.contiguous().T], ids=["half precision", "columns first"]
+)
+def test_logits_of_any_kind_are_changed_in_place(compiled, lay_out):
+    constraint = constraint_of(codec_of(vocabulary_of("linen", "cotton"), ["li"]), prior=TagPrior({0: 2.0}))
+    machine = BatchConstraint(constraint.grammar, 3, len(constraint.grammar.written), compiled=compiled)
+    machine.put(1, constraint)
+    logits = lay_out(torch.zeros(2, len(constraint.grammar.written)))
+    machine.apply(logits, torch.tensor([-1, 1]))
+    allowed = constraint.allowed(constraint.start())
+    assert (logits[0] == 0).all()
+    assert logits[1].isfinite().nonzero()[:, 0].tolist() == sorted(allowed.tokens)
+    assert logits[1][allowed.tokens].diff().tolist() == np.diff(allowed.bias).tolist()

@@ -1,0 +1,1 @@
+"""A step of a batch as machine code on the host, over the tables that `serve.decoding` keeps."""
