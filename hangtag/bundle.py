@@ -39,13 +39,15 @@ class Weights:
     """How much evidence beside the model counts, as fitted when the bundle was made. For the bundle's vocabulary the prior of
     the candidates counts `own_candidates` times, with `own_stated` nats in it for tags that the listing states; for one that
     its model never saw, `other_candidates` times. `interests` is for what a user did, `evidence` the nats by which a
-    quotation leans towards words that state a tag of the answer."""
+    quotation leans towards words that state a tag of the answer. `own_memory` is how often a memory's log-odds count beside a
+    model that learnt the shop's own tags; 0 for one that did not, and a memory that knows the shop is believed instead."""
 
     own_candidates: float
     own_stated: float
     other_candidates: float
     interests: float
     evidence: float
+    own_memory: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@ likely; it finds neither.
 
 One rule says which calibration is used:
 
-- with a memory, the bundle's curve for this vocabulary with a memory, else, unless the model knows the vocabulary itself, the
-  memory's own curve, which needs no model;
+- with a memory, the bundle's curve for this vocabulary with a memory, else, unless the model knows the vocabulary itself and the
+  memory does not lead, the memory's own curve, which needs no model;
 - without one, the bundle's curve for this vocabulary, else its curve for any that it was not trained on.
 
-Where none of these is there, confidences are not calibrated: they are the memory's estimates for a vocabulary that the model
-never saw, else the probability of a tag's path.
+Where none of these is there, confidences are not calibrated: they are the memory's estimates where it leads and for a vocabulary
+that the model never saw, else the probability of a tag's path.
 """
 
 from __future__ import annotations
@@ -64,9 +64,15 @@ def confidence_by(bundle: Bundle, vocabulary: str, words: TagPrior, remembered: 
     if remembered is None:
         return Confidence(bundle.calibrations.find(vocabulary, WORDS, own=own), lambda tag: words.weights.get(tag, 0.0))
     curve = bundle.calibrations.find(vocabulary, MEMORY, own=own)
-    if own:
+    if not leads(bundle, own, remembered):
         return Confidence(curve, remembered.logit)
     return Confidence(curve or remembered.curve, remembered.logit, remembered.probability)
+
+
+def leads(bundle: Bundle, own: bool, remembered: Estimates) -> bool:
+    """Whether a memory is believed rather than the model: over tags that the model never saw, and over its `own` if it did not
+    learn them from this shop and the memory knows it."""
+    return not own or (not bundle.weights.own_memory and remembered.leads)
 
 
 def path_log_probabilities(generation: Generation, codec: AnswerCodec) -> list[float]:

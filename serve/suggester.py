@@ -31,7 +31,7 @@ from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
 from serve.compiling import CompiledFiles
-from serve.confidence import Confidence, confidence_by, path_log_probabilities
+from serve.confidence import Confidence, confidence_by, leads, path_log_probabilities
 from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens, pieces_of
 from serve.memory import Estimates, Memory
 from serve.tokenizer import HuggingFaceTokenizer
@@ -42,7 +42,7 @@ LEAST_PROMPT_TOKENS = 64
 
 OWN_TRUST, OTHER_TRUST = 1.0, 16.0
 """How often the memory's log-odds count against the model's log-probability, if nobody fitted it: for tags that the model was
-trained on, and for others, of which it says next to nothing."""
+trained on, and for others, of which it says next to nothing, or where a memory leads."""
 
 MOST_NAMED = 32
 """Candidate tags that the prompt names, as many as in training."""
@@ -143,7 +143,7 @@ class Suggester:
         rules, left, unwritable = self._rules(request, codec)
         found = self.candidates.find(request.listing, among=left)
         remembered = self._remembered(request, found, left)
-        if remembered and not self._is_own:  # the model can't tell when to stop among tags it never saw
+        if remembered and self._leads(remembered):  # the model can't tell when to stop among tags it never saw
             rules = replace(rules, max_tags=max(rules.min_tags, 1, min(rules.max_tags, remembered.believed)))
         profile = request.profile.within(left) if request.personalise else InterestProfile()
         named = remembered.likeliest(MOST_NAMED) if remembered else [candidate.tag for candidate in found]
@@ -273,14 +273,18 @@ class Suggester:
         return self.memory.estimates(request.listing, found, hold_out=request.hold_out).within(left)
 
     def _prior(self, found: list[Candidate], remembered: Estimates | None) -> TagPrior:
-        """Evidence beside the model, whoever asks. A memory weighs words too, so that for a vocabulary that the model never saw
-        it replaces theirs; its own vocabulary the model knows, and the memory speaks beside it."""
-        if self._is_own:
-            words = self._words(found).scaled(self.bundle.weights.own_candidates)
-            return words + remembered.prior(OWN_TRUST, remembered.enough) if remembered else words
-        if remembered:
+        """Evidence beside the model, whoever asks. A memory weighs words too, so where it leads it replaces theirs; elsewhere the
+        model knows the vocabulary, and the memory speaks beside both."""
+        words = self._words(found)
+        if remembered and self._leads(remembered):
             return remembered.prior(OTHER_TRUST)
-        return self._words(found).scaled(self.bundle.weights.other_candidates)
+        if not self._is_own:
+            return words.scaled(self.bundle.weights.other_candidates)
+        own = words.scaled(self.bundle.weights.own_candidates)
+        return own + remembered.prior(self.bundle.weights.own_memory or OWN_TRUST, remembered.enough) if remembered else own
+
+    def _leads(self, remembered: Estimates) -> bool:
+        return leads(self.bundle, self._is_own, remembered)
 
     def _words(self, found: list[Candidate]) -> TagPrior:
         """What the words of the listing say of its tags, before the bundle's weights for it."""

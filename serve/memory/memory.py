@@ -37,6 +37,9 @@ BATCH = 20_000
 FLOOR, MOST_CERTAIN = -9.0, 12.0
 """Logits: below, a tag is as good as not known (1 in 8,000), and above, nothing is told apart (1 in 160,000 is wrong)."""
 
+LEADING = 100
+"""Listings that a memory is fitted on before it leads."""
+
 LONGEST_ID = 1_000
 """Characters; the index drops terms of more than 65,530 bytes without a word."""
 
@@ -71,13 +74,19 @@ class Estimates:
     """How likely tags are given to a listing: tags by number, the likeliest first, and the logit of each one's probability, both
     of shape (tags,). `trust` is how often a logit counts against the model, None where nobody fitted it; `enough` is the logit
     from which on a tag is worth suggesting; `curve` calibrates the logits of tags that are suggested, None where nobody fitted
-    one."""
+    one; `fitted_on` is how many listings all this was fitted on."""
 
     tags: Integers
     logits: Floats
     trust: float | None = None
     enough: float = ENOUGH
     curve: Calibration | None = None
+    fitted_on: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether the memory knows its shop better than a model knows the vocabulary that it was trained on."""
+        return self.fitted_on >= LEADING
 
     def within(self, left: NDArray[np.bool_]) -> Estimates:
         """Of the tags that `left`, (tags of the vocabulary,), is true for."""
@@ -176,9 +185,10 @@ class Memory:
         """How likely each tag is: those of similar listings, and those that words suggest (`Candidates.find`). With `hold_out`
         as if the listing, by its id, and its product were not remembered."""
         evidence = self.evidence(listing, words, self._index.get(listing.id) if hold_out and listing.id else None)
-        logits = self.trust.logits(evidence)
+        trust = self.trust
+        logits = trust.logits(evidence)
         order = np.lexsort((evidence.tags, -logits))
-        return Estimates(evidence.tags[order], logits[order], self.trust.prior, self.trust.enough, self.trust.curve)
+        return Estimates(evidence.tags[order], logits[order], trust.prior, trust.enough, trust.curve, trust.fitted_on)
 
     def evidence(self, listing: Listing, words: Sequence[Candidate], held: Entry | None = None) -> Evidence:
         """What is known about the listing's tags; as if `held` (and listings of its product) were not remembered."""

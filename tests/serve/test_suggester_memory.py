@@ -15,6 +15,7 @@ from hangtag.suggestion import Suggestion
 from hangtag.tag_rules import TagRules
 from serve.assemble import assemble
 from serve.memory import Memory, fit
+from serve.memory.memory import LEADING
 from serve.suggester import Suggester, SuggestionRequest
 from tests.serve.memory.rows import row, shop, vocabulary
 
@@ -111,5 +112,21 @@ def test_with_the_vocabulary_of_the_bundle_the_model_and_memory_speak_together(t
         rows = [replace(each, tags=("material/linen", "category/shirts")) for each in shop(20)[::16]]
         suggester.memory.add(rows)
         assert set(tags(ask(suggester, rows[0].listing.title, min_tags=2, max_tags=2))) == {"material/linen", "category/shirts"}
+    finally:
+        asyncio.run(suggester.engine.close())
+
+
+def test_a_memory_that_knows_the_shop_leads_a_model_that_did_not_learn_from_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    suggester = assemble(tiny_bundle)
+    try:
+        memory = suggester.memory = Memory(tmp_path, suggester.vocabulary)
+        memory.add([replace(each, tags=("material/linen", "season/summer")[: n % 2 + 1]) for n, each in enumerate(shop(LEADING))])
+        fit(memory, suggester.candidates)
+        led = ask(suggester, "airy collar model 0")
+        assert led.tags[0].tag.id == "material/linen"
+        assert led.tags[0].confidence > 0.9
+        weights = replace(suggester.bundle.weights, own_memory=1.0)
+        suggester.bundle = replace(suggester.bundle, weights=weights)
+        assert ask(suggester, "airy collar model 0").tags[0].confidence < 0.9  # what the decoder says: the model is random
     finally:
         asyncio.run(suggester.engine.close())
