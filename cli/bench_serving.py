@@ -64,7 +64,9 @@ def serving(
             [name for name in backends.split(",") if name],
         )
         done = []
-        for figure in run(plan, lambda options: VllmEngine.load(loaded, tokenizer, options=options), status.update):
+        for figure in run(
+            plan, lambda options: VllmEngine.load(loaded, tokenizer, adapters=False, options=options), status.update
+        ):
             done.append(figure)
             if json is not None:
                 figures = [{"figure": type(each).__name__, **asdict(each)} for each in done]

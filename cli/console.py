@@ -71,6 +71,7 @@ def load_suggester(settings: Settings) -> Suggester:
                 tuple(filter(None, (settings.servers or "").split(","))),
                 settings.server_key.get_secret_value() if settings.server_key is not None else None,
                 settings.engine_options or {},
+                adapters=settings.bundles is not None,
             ),
         )
 

@@ -17,13 +17,14 @@ LOCAL, VLLM, REMOTE = ENGINES = ("local", "vllm", "remote")
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """`servers` and their `key` are for the remote engine, `options` (arguments of vLLM) for vLLM in this process. Raises
-    `InvalidSettings` for what does not go together."""
+    """`servers` and their `key` are for the remote engine; for vLLM in this process `options` are arguments of vLLM, and
+    `adapters` says whether there is room for others than the bundle's. Raises `InvalidSettings` for what does not go together."""
 
     name: str = LOCAL
     servers: tuple[str, ...] = ()
     key: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    adapters: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
@@ -42,7 +43,7 @@ class EngineChoice:
         if self.name == VLLM:
             from serve.engines.vllm import VllmEngine
 
-            return VllmEngine.load(bundle, tokenizer, vocabulary_dir=vocabulary_dir, options=self.options)
+            return VllmEngine.load(bundle, tokenizer, adapters=self.adapters, vocabulary_dir=vocabulary_dir, options=self.options)
         from serve.engines.local import LocalEngine
 
         return LocalEngine.load(bundle, tokenizer)

@@ -1,5 +1,5 @@
 """What vLLM says of the tokens that it sampled, read as a `Generation`: the same for an engine in this process and for servers.
-It holds the tags of every answer to the rules once more; it knows no vLLM and no HTTP.
+It holds the tags of what servers say to the rules once more; it knows no vLLM and no HTTP.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def compared(request: GenerationRequest) -> int:
 
 
 class AnswerReader:
-    """Reads one answer as it comes. Raises `InvalidRules` for a request that can't be kept."""
+    """Reads one answer as it comes; one that is `trusted`, of an engine that the canary has proven and that nobody else can
+    change, is not held to the rules again. Raises `InvalidRules` for a request that can't be kept."""
 
-    def __init__(self, request: GenerationRequest) -> None:
+    def __init__(self, request: GenerationRequest, *, trusted: bool = False) -> None:
         self._codec: AnswerCodec = request.codec
         # the listing is not needed for tags, and reading it costs more than all of their steps
         self._constraint = AnswerConstraint(
@@ -62,11 +63,14 @@ class AnswerReader:
         )
         self._state = self._constraint.start()
         self._scratch = Scratch(request.codec.tokenizer.size)
-        self._compares = request.compare
+        self._compares, self._trusted = request.compare, trusted
         self._ids: list[int] = []
 
     def take(self, sampled: Sampled) -> Generation:
         """The next tokens. Raises `InvalidAnswer` for one that can't follow, and at the end for what is no answer."""
+        if self._trusted and not self._compares:
+            self._ids += sampled.ids
+            return Generation(tuple(sampled.ids), tuple(sampled.logprobs))
         winners: list[int | None] = []
         for token, logprob, likeliest in zip(sampled.ids, sampled.logprobs, sampled.likeliest, strict=True):
             winner: int | None = token

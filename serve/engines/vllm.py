@@ -22,7 +22,7 @@ from serve.engines.canary import canary_codec, prove
 from serve.engines.engine import Generation, GenerationRequest, check_context, most_tokens
 from serve.engines.home import HomeLoop
 from serve.engines.sampled import AnswerReader, Sampled, compared, extra_args
-from serve.engines.vllm_start import VllmMetrics, arguments, refuse_ours, start
+from serve.engines.vllm_start import VllmMetrics, arguments, merge, refuse_ours, start
 from serve.tokenizer import HuggingFaceTokenizer
 
 SECONDS_OF_CANARY = 120.0
@@ -57,20 +57,24 @@ class VllmEngine:
         bundle: Bundle,
         tokenizer: HuggingFaceTokenizer,
         *,
+        adapters: bool = True,
         vocabulary_dir: Path | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> VllmEngine:
-        """The engine for a bundle's base and adapter. Compiled vocabularies are found in `vocabulary_dir`, and written there
+        """The engine for a bundle's base and adapter; without room for other `adapters` its own is merged into the base, which is
+        faster. Compiled vocabularies are found in `vocabulary_dir`, and written there
         where they are missing; None is a directory that goes with the engine. `options` are further arguments of vLLM's
         `AsyncEngineArgs`. Raises `EngineError`, `InvalidSettings`, `InvalidBundle`."""
         refuse_ours(options or {})
         with ExitStack() as failing:
-            temporary = tempfile.TemporaryDirectory(prefix="hangtag-vocabularies-")
+            temporary = tempfile.TemporaryDirectory(prefix="hangtag-vllm-")
             failing.callback(temporary.cleanup)
-            directory = vocabulary_dir or Path(temporary.name)
+            directory, merged = vocabulary_dir or Path(temporary.name), None
+            if bundle.adapter is not None and not adapters:
+                merge(bundle, merged := Path(temporary.name) / "merged")
             home = HomeLoop("hangtag-vllm")
             failing.callback(home.stop)
-            llm = home.wait(start(arguments(bundle, directory, options or {})))
+            llm = home.wait(start(arguments(bundle, directory, options or {}, merged)))
             context = min(bundle.context, int(llm.model_config.max_model_len))
             engine = cls(llm, home, directory, context, temporary.cleanup)
             failing.callback(lambda: home.wait(engine._stop()))
@@ -121,7 +125,7 @@ class VllmEngine:
     async def _begin(self, bundle: Bundle, tokenizer: HuggingFaceTokenizer) -> None:
         """The bundle's adapter, and the canary with it."""
         codec = canary_codec(tokenizer, ExplanationGrammar(tokenizer))
-        if bundle.adapter is not None:
+        if bundle.adapter is not None and self._takes_adapters:
             name = f"{bundle.model}:{bundle.hash[:12]}"
             await self._load_adapter(name, bundle.adapter)
             (self._own,) = self._adapters
@@ -144,13 +148,13 @@ class VllmEngine:
         return sampled
 
     async def _generate(self, request: GenerationRequest) -> Generation:
-        reader = AnswerReader(request)
+        reader = AnswerReader(request, trusted=True)
         generation = reader.take(await self._ask(request, compared(request)))
         reader.finish()
         return generation
 
     async def _stream(self, request: GenerationRequest) -> AsyncIterator[Generation]:
-        reader = AnswerReader(request)
+        reader = AnswerReader(request, trusted=True)
         async with aclosing(self._held(request, compared(request), whole=False)) as pieces:
             async for piece in pieces:
                 if piece.ids:
@@ -174,6 +178,7 @@ class VllmEngine:
             "detokenize": False,
             "extra_args": dict(extra_args(request)),
             "output_kind": "FINAL_ONLY" if whole else "DELTA",
+            "skip_clone": True,  # these are nobody else's, and copying what they carry takes longer than the rest of a request
         }
         async with aclosing(self._outputs(request.prompt, settings, request.adapter, request.cache_salt)) as outputs:
             async for output in outputs:
@@ -219,7 +224,13 @@ class VllmEngine:
                     raise EngineError(f"{self._vocabularies}: a vocabulary can't be written: {error.strerror}") from error
             self._written.add(compiled.hash)
 
+    @property
+    def _takes_adapters(self) -> bool:
+        return self._llm.vllm_config.lora_config is not None
+
     async def _load_adapter(self, name: str, directory: Path) -> None:
+        if not self._takes_adapters:
+            raise EngineError("vLLM was started without room for adapters; set HANGTAG_BUNDLES and restart the server")
         with self._adapters.adding(name, directory) as adapter:
             try:
                 await self._llm.add_lora(_lora(adapter))

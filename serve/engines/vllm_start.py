@@ -64,14 +64,24 @@ def refuse_ours(options: Mapping[str, Any]) -> None:
         raise InvalidSettings(f"vLLM's {refused[0]} is set by hangtag; leave it out of the options", field="engine_options")
 
 
-def arguments(bundle: Bundle, vocabularies: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What vLLM is started with for a bundle. Raises `InvalidBundle`."""
+def arguments(bundle: Bundle, vocabularies: Path, options: Mapping[str, Any], merged: Path | None = None) -> dict[str, Any]:
+    """What vLLM is started with for a bundle. `merged` are weights with the bundle's adapter in them: the fastest, and then there
+    is no room for other adapters. Raises `InvalidBundle`."""
     from serve.decoding.vllm_vocabularies import DIRECTORY_OPTION
 
     gpu = torch.cuda.is_available()
+    base = str(bundle.base) if bundle.base is not None else bundle.hub
+    adapters = {
+        "enable_lora": True,
+        "max_loras": ADAPTERS_A_STEP,
+        "max_cpu_loras": MOST_ADAPTERS,
+        "max_lora_rank": _rank(bundle),
+    }
     return {
-        "model": str(bundle.base) if bundle.base is not None else bundle.hub,
-        "revision": bundle.revision,
+        "model": base if merged is None else str(merged),
+        "revision": bundle.revision if merged is None else None,
+        "tokenizer": base,
+        "tokenizer_revision": bundle.revision,
         "max_model_len": bundle.context,
         "dtype": "bfloat16" if gpu else "float32",
         "block_size": None if gpu else SMALLEST_CPU_BLOCK,
@@ -83,13 +93,21 @@ def arguments(bundle: Bundle, vocabularies: Path, options: Mapping[str, Any]) ->
         "logits_processors": ["serve.decoding.vllm:HangtagLogitsProcessor"],
         "logprobs_mode": "processed_logprobs",
         "max_logprobs": COMPARED,
-        "enable_lora": True,
-        "max_loras": ADAPTERS_A_STEP,
-        "max_cpu_loras": MOST_ADAPTERS,
-        "max_lora_rank": _rank(bundle),
+        **(adapters if merged is None else {}),
         "additional_config": {DIRECTORY_OPTION: str(vocabularies.resolve())},
         **options,
     }
+
+
+def merge(bundle: Bundle, directory: Path) -> None:
+    """Write a bundle's base with its adapter in it. Raises `EngineError`."""
+    from serve.engines.weights import load_model
+
+    model = load_model(bundle, bundle.adapter, device="cpu")
+    try:
+        model.to(torch.bfloat16 if torch.cuda.is_available() else torch.float32).save_pretrained(directory)
+    except OSError as error:
+        raise EngineError(f"{directory}: the merged weights can't be written: {error.strerror}") from error
 
 
 def _rank(bundle: Bundle) -> int:
