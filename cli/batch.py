@@ -59,8 +59,8 @@ def batch(
 ) -> None:
     """Suggest tags for every row of a catalogue. Run again, it goes on where it was interrupted, and asks only what is new.
 
-    Answers come in columns hangtag_*; Shopify's product CSV gets them merged into Tags. OUT.hangtag.jsonl keeps answers: leave
-    it there. Rows that can't be tagged are in OUT.bad.jsonl, with the reason.
+    Answers come in columns hangtag_*; Shopify's product CSV gets them merged into Tags. OUT.hangtag.jsonl keeps them: leave it
+    there. Rows that can't be tagged are in OUT.bad.jsonl, with the reason.
     """
     import asyncio
 
