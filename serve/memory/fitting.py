@@ -30,7 +30,7 @@ FOR_LETTERS = 250
 """Of these, how many judge the share of letters."""
 
 LETTERS = (0.0, 0.15, 0.3, 0.5)
-UNFAMILIAR = 0.25
+UNFAMILIAR = 0.1
 """Share of the remembered listings that are least like the others."""
 
 FOLDS = 5
@@ -56,13 +56,13 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
         tick(0.4 * place / len(entries))
     memory.use(replace(DEFAULT, stated=_stated(memory, entries, words)), keep=False)
     some = list(zip(entries, words, strict=True))[:FOR_LETTERS]
-    scores = {}
+    scores: list[Floats] = []
     for place, letters in enumerate(LETTERS):
         memory.use(replace(memory.trust, letters=letters), keep=False)
         cases = [_case(memory, entry, found) for entry, found in some]
-        scores[letters] = _ndcg([(case, case[0].table[:, COLUMNS.index("ridge")]) for case in cases])
+        scores.append(_ndcgs([(case, case[0].table[:, COLUMNS.index("ridge")]) for case in cases]))
         tick(0.4 + 0.2 * place / len(LETTERS))
-    memory.use(replace(memory.trust, letters=max(scores, key=lambda letters: (scores[letters], -letters))), keep=False)
+    memory.use(replace(memory.trust, letters=_fewest_letters(scores)), keep=False)
     cases = []
     for place, (entry, found) in enumerate(zip(entries, words, strict=True)):
         cases.append(_case(memory, entry, found))
@@ -75,6 +75,14 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
     trust = replace(trust, fitted_on=len(cases), figures=figures)
     memory.use(trust)
     return trust
+
+
+def _fewest_letters(scores: Sequence[Floats]) -> float:
+    """The smallest of LETTERS that is as good as the best, given what each one scored for the same listings: within one standard
+    error of the difference."""
+    best = max(scores, key=lambda each: each.mean())
+    enough = ((best - each).mean() <= (best - each).std() / len(best) ** 0.5 for each in scores)
+    return next(letters for letters, is_enough in zip(LETTERS, enough, strict=True) if is_enough)
 
 
 def _stated(memory: Memory, entries: Sequence[Entry], words: Sequence[Sequence[Candidate]]) -> StatedRates:
@@ -155,13 +163,17 @@ def _figures(cases: Sequence[Case], held: list[tuple[Case, Floats]]) -> dict[str
 
 
 def _ndcg(ranked: Sequence[tuple[Case, Floats]]) -> float:
-    """Mean of DCG@K by ideal DCG@K; see `eval.metrics`."""
+    return float(_ndcgs(ranked).mean())
+
+
+def _ndcgs(ranked: Sequence[tuple[Case, Floats]]) -> Floats:
+    """DCG@K by ideal DCG@K of each listing; see `eval.metrics`."""
     discounts = 1 / np.log2(np.arange(K) + 2)
-    total = 0.0
+    found = []
     for (_, right, count), scores in ranked:
         hits = right[np.argsort(-scores, kind="stable")[:K]]
-        total += float(hits @ discounts[: len(hits)]) / float(discounts[: min(count, K)].sum())
-    return total / max(1, len(ranked))
+        found.append(float(hits @ discounts[: len(hits)]) / float(discounts[: min(count, K)].sum()))
+    return np.array(found)
 
 
 def _first_right(ranked: Sequence[tuple[Case, Floats]]) -> float:

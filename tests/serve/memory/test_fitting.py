@@ -103,6 +103,19 @@ def test_no_more_listings_are_held_out_than_said(tmp_path: Path) -> None:
     assert memory.trust.fitted_on == 12
 
 
+def test_letters_count_where_names_have_nothing_else_in_common_and_only_there(tmp_path: Path) -> None:
+    memory = Memory.build(shop(80), vocabulary(), tmp_path / "words")
+    fitted(memory)
+    assert memory.trust.letters == 0
+    stems = {"Linen": "verdano", "Silk": "tokmiru", "Wool": "gaselpi", "Cotton": "bufrexi"}
+    endings = [one + two for one in "bdfgkl" for two in "aeiou"]
+    rows = [row(f"{tag}-{end}", stem + end, tag) for tag, stem in stems.items() for end in endings]
+    memory = Memory.build(rows, vocabulary(), tmp_path / "letters")
+    fitted(memory)
+    assert memory.trust.letters > 0
+    assert memory.trust.figures["P@1, fitted"] > 0.9
+
+
 def test_listings_of_one_product_do_not_speak_for_each_other(tmp_path: Path) -> None:
     """Each wording stands in the two listings of one product only: left out together, nothing is known of it."""
     words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
