@@ -133,7 +133,8 @@ class HangtagLogitsProcessor(FirstRunnerProcessor, SecondRunnerProcessor):  # ty
         served = next(iter(cls.served.values()))
         compiled = served.find(request.vocabulary)
         # the listing is text, as `read` has seen; which spans of it can be quoted is for the worker to find out
-        constraint = cls.served.get(compiled.tokenizer_hash, served).constraint(replace(request, listing=()))
+        without = replace(request, rules=replace(request.rules, explain=False), listing=())
+        constraint = cls.served.get(compiled.tokenizer_hash, served).constraint(without)
         most = compiled.branches(request.rules).ruled.most_tokens(request.rules)
         if params.max_tokens is not None and params.max_tokens < most:
             raise InvalidInput(

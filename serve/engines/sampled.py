@@ -5,7 +5,7 @@ It holds the tags of what servers say to the rules once more; it knows no vLLM a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,10 +57,9 @@ class AnswerReader:
 
     def __init__(self, request: GenerationRequest, *, trusted: bool = False) -> None:
         self._codec: AnswerCodec = request.codec
-        # the listing is not needed for tags, and reading it costs more than all of their steps
-        self._constraint = AnswerConstraint(
-            request.codec.compiled, request.rules, QuotableText((), request.codec.grammar), request.prior
-        )
+        # explanations are not held to anything here, and getting ready to quote costs more than all steps of the tags
+        rules, nothing = replace(request.rules, explain=False), QuotableText((), request.codec.grammar)
+        self._constraint = AnswerConstraint(request.codec.compiled, rules, nothing, request.prior)
         self._state = self._constraint.start()
         self._scratch = Scratch(request.codec.tokenizer.size)
         self._compares, self._trusted = request.compare, trusted
