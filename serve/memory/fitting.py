@@ -26,7 +26,7 @@ MOST_LISTINGS = 1_500
 FEWEST_LISTINGS = 10
 """With fewer the defaults stay: two or three listings fit anything."""
 
-FOR_LETTERS = 250
+FOR_LETTERS = 500
 """Of these, how many judge the share of letters."""
 
 LETTERS = (0.0, 0.15, 0.3, 0.5)
@@ -60,7 +60,7 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
     for place, letters in enumerate(LETTERS):
         memory.use(replace(memory.trust, letters=letters), keep=False)
         cases = [_case(memory, entry, found) for entry, found in some]
-        scores.append(_ndcgs([(case, case[0].table[:, COLUMNS.index("ridge")]) for case in cases]))
+        scores.append(_ndcgs(_held_out(cases)))
         tick(0.4 + 0.2 * place / len(LETTERS))
     memory.use(replace(memory.trust, letters=_fewest_letters(scores)), keep=False)
     cases = []
@@ -78,10 +78,10 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
 
 
 def _fewest_letters(scores: Sequence[Floats]) -> float:
-    """The smallest of LETTERS that is as good as the best, given what each one scored for the same listings: within one standard
+    """The smallest of LETTERS that is as good as the best, given what each one scored for the same listings: within half a standard
     error of the difference."""
     best = max(scores, key=lambda each: each.mean())
-    enough = ((best - each).mean() <= (best - each).std() / len(best) ** 0.5 for each in scores)
+    enough = ((best - each).mean() <= (best - each).std() / len(best) ** 0.5 / 2 for each in scores)
     return next(letters for letters, is_enough in zip(LETTERS, enough, strict=True) if is_enough)
 
 
