@@ -34,8 +34,8 @@ def params(served: Served, request: DecodingRequest | None, **others: Any) -> Sa
     CPU ("CPU Generator does not use offset")."""
     if request is None:
         return SamplingParams(**{"temperature": 0.0, "max_tokens": 20, "ignore_eos": True, **others})
-    settings = {"temperature": 1.0, "max_tokens": served.most_tokens(request), "extra_args": write(request)}
-    return SamplingParams(**{**settings, **others})
+    most = others.pop("max_tokens", None) or served.most_tokens(request)
+    return SamplingParams(**{"temperature": 1.0, "max_tokens": most, "extra_args": write(request), **others})
 
 
 def generate(llm: LLM, prompts: Sequence[Any], asked: Sequence[SamplingParams]) -> list[Any]:
