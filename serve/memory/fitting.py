@@ -45,7 +45,8 @@ Tick = Callable[[float], None]
 
 def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None, *, limit: int = MOST_LISTINGS) -> Trust:
     """Fit the memory's trust to the listings it holds, and use and keep it from now on. `candidates` are over the memory's
-    vocabulary; `tick` hears the share that is done. With fewer than FEWEST_LISTINGS the defaults stay."""
+    vocabulary; `tick` hears the share that is done. With fewer than FEWEST_LISTINGS, or where no evidence is found, the
+    defaults stay."""
     entries = [entry for entry in memory.sample(limit) if memory.numbers(entry.tags)]
     if len(entries) < FEWEST_LISTINGS:
         memory.use(DEFAULT)
@@ -67,6 +68,9 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
     for place, (entry, found) in enumerate(zip(entries, words, strict=True)):
         cases.append(_case(memory, entry, found))
         tick(0.6 + 0.4 * place / len(entries))
+    if not any(len(evidence.tags) for evidence, _, _ in cases):
+        memory.use(DEFAULT)
+        return DEFAULT
     bias, weights = _fitted(cases)
     held = _held_out(cases)
     enough, f1 = _enough(held)
@@ -78,8 +82,8 @@ def fit(memory: Memory, candidates: Candidates, tick: Tick = lambda share: None,
 
 
 def _fewest_letters(scores: Sequence[Floats]) -> float:
-    """The smallest of LETTERS that is as good as the best, given what each one scored for the same listings: within half a standard
-    error of the difference."""
+    """The smallest of LETTERS that is as good as the best, given what each one scored for the same listings: within half a
+    standard error of the difference."""
     best = max(scores, key=lambda each: each.mean())
     enough = ((best - each).mean() <= (best - each).std() / len(best) ** 0.5 / 2 for each in scores)
     return next(letters for letters, is_enough in zip(LETTERS, enough, strict=True) if is_enough)

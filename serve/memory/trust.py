@@ -109,7 +109,9 @@ has the figures)."""
 
 def fit_weights(table: Floats, right: NDArray[np.bool_], before: Trust) -> tuple[float, dict[str, float]]:
     """(bias, weights) by logistic regression with a Gaussian prior around `before`: evidence (n, COLUMNS), and whether each was
-    a right tag. Newton's method; columns count in units of their spread."""
+    a right tag; without evidence `before` itself. Newton's method; columns count in units of their spread."""
+    if not len(table):
+        return before.bias, dict(before.weights)
     spread = np.append(table.std(axis=0), 1.0)
     spread = np.maximum(spread, LEAST_SPREAD)
     design = np.column_stack([table, np.ones(len(table))]) / spread

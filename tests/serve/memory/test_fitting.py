@@ -72,6 +72,12 @@ def test_a_shop_that_tagged_one_corner_does_not_take_the_rest_for_it(tmp_path: P
     assert found.probability(memory.vocabulary.index("Shirts")) < 0.5
 
 
+def test_listings_that_have_nothing_in_common_leave_the_defaults(tmp_path: Path) -> None:
+    memory = Memory.build([row(word, word, "Linen") for word in "山水火土木金日月星云风雨"], vocabulary(), tmp_path)
+    fitted(memory)
+    assert memory.trust.weights == DEFAULT.weights
+
+
 @pytest.mark.parametrize("count", [0, 1, FEWEST_LISTINGS - 1])
 def test_with_few_listings_the_defaults_stay(tmp_path: Path, count: int) -> None:
     memory = Memory.build(shop(count), vocabulary(), tmp_path)
