@@ -130,7 +130,9 @@ class Candidates:
         texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True) if field.strip()]
         best = _best(related, max(count, RESCORED))
         best = best[related[best] >= 0]
-        rows = np.flatnonzero(np.isin(self._tag, best) & (lexical > 0))
+        is_best = np.zeros(len(related), dtype=np.bool_)
+        is_best[best] = True
+        rows = np.flatnonzero(is_best[self._tag] & (lexical > 0))
         standing = np.zeros(len(rows), dtype=np.float32)
         possible = np.flatnonzero(lexical[rows] > LEAST_HEARD * (1 - PHRASE_SHARE) * weight[rows])
         standing[possible] = [_importance(self._phrases[row], texts) for row in rows[possible].tolist()]
