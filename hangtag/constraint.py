@@ -54,6 +54,7 @@ class AnswerConstraint:
         self.evidence = evidence or Evidence()
         self._after = self.grammar.after.data
         self._separator = compiled.separator_id
+        self._closing_left = self.grammar.closing_left[0]
         self.branches = compiled.branches(rules)
         self.ruled = self.branches.ruled
         self.trie = self.ruled.trie
@@ -210,11 +211,11 @@ class AnswerConstraint:
         return (*out[:position], leaf, *out[position:])
 
     def _may_open(self, state: InExplanation) -> bool:
-        return self.quotable.shortest(state.spent) + self.grammar.closing_left[0] + 1 < state.left
+        return self.quotable.shortest(state.spent) + self._closing_left + 1 < state.left
 
     def _room(self, state: InQuotation) -> int:
         """The end of a span's word may be fewer tokens away."""
-        return state.left - self.grammar.closing_left[0] - 1
+        return state.left - self._closing_left - 1
 
     def _tokens(self, state: InQuotation) -> tuple[list[int], bool]:
         """The tokens that go on with a span and leave enough others to close it, some of them more than once; and whether its end

@@ -45,9 +45,12 @@ class Scratch:
     def write(self, tokens: Sequence[int]) -> Words:
         """The mask of these tokens and no others."""
         self._clear()
-        self._touched = [token >> 5 for token in tokens]
-        for word, token in zip(self._touched, tokens, strict=True):
-            self._view[word] |= 1 << (token & 31)
+        self._touched = touched = []
+        view = self._view
+        for token in tokens:
+            word = token >> 5
+            view[word] |= 1 << (token & 31)
+            touched.append(word)
         return self.words
 
     def write_one(self, token: int) -> Words:
@@ -98,8 +101,9 @@ class Scratch:
             self.words.fill(0)
             self._held = None
         elif type(touched) is list:
+            view = self._view
             for word in touched:
-                self._view[word] = 0
+                view[word] = 0
         else:
             self.words[touched] = 0
 

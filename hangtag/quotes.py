@@ -86,7 +86,7 @@ class QuotableText:
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """Byte positions at which a span may begin, ascending: word starts from which the end of a word can be reached."""
-        return tuple(np.unique(self.steps.start[self._is_first]).tolist())
+        return tuple(np.unique(self._firsts.start).tolist())
 
     def may_end(self, position: int) -> bool:
         """Whether a span may end before byte `position`."""
@@ -108,24 +108,24 @@ class QuotableText:
 
     def first_tokens(self, spent: int, room: int) -> Int64:
         """Tokens that a span may begin with, some more than once, where fewer than `room` end its first word."""
-        return self.steps.token[self._is_first & (self.steps.left < room) & self._is_free(spent)]
+        return self._firsts.token[(self._firsts.left < room) & self._is_free(spent)]
 
     @cached_property
     def first_mask(self) -> NDArray[np.uint32]:
         """The tokens that a span may begin with, packed, (ceil(tokens / 32),)."""
-        return packed(self.steps.token[self._is_first], len(self.grammar.written))
+        return packed(self._firsts.token, len(self.grammar.written))
 
     @cached_property
     def longest_first(self) -> int:
         """The most tokens that it takes to end a word after its first token; -1 where nothing can be quoted."""
-        return int(self.steps.left[self._is_first].max(initial=-1))
+        return int(self._firsts.left.max(initial=-1))
 
     def shortest(self, spent: int) -> int:
         """Tokens of the shortest span of which nothing is spent; UNREACHABLE if there is none."""
-        if spent not in self._shortest:
-            left = self.steps.left[self._is_first & self._is_free(spent)]
-            self._shortest[spent] = 1 + int(left.min(initial=UNREACHABLE - 1))
-        return self._shortest[spent]
+        if (known := self._shortest.get(spent)) is None:
+            left = self._firsts.left[self._is_free(spent)]
+            known = self._shortest[spent] = 1 + int(left.min(initial=UNREACHABLE - 1))
+        return known
 
     def occurrences(self, span: str) -> list[tuple[int, int]]:
         """Byte positions before and after each place where `span` can be quoted."""
@@ -162,18 +162,17 @@ class QuotableText:
         return Steps(start, token, end, word_end[end], left[end])
 
     @cached_property
-    def _is_first(self) -> NDArray[np.bool_]:
-        """(steps,) which of them a span may begin with."""
+    def _firsts(self) -> Steps:
+        """The steps that a span may begin with."""
         begins = np.zeros(len(self._data) + 1, np.bool_)
         begins[self._boundaries[0]] = True
-        return begins[self.steps.start]
+        return Steps(*(column[begins[self.steps.start]] for column in self.steps))
 
     @cached_property
     def _starts_of(self) -> dict[int, list[tuple[int, int, int]]]:
         """By token: start, end and end of the word of the steps that a span may begin with."""
-        steps, found = self.steps, dict[int, list[tuple[int, int, int]]]()
-        first = self._is_first
-        columns = (column[first].tolist() for column in (steps.token, steps.start, steps.end, steps.word_end))
+        steps, found = self._firsts, dict[int, list[tuple[int, int, int]]]()
+        columns = (column.tolist() for column in (steps.token, steps.start, steps.end, steps.word_end))
         for token, start, end, word_end in zip(*columns, strict=True):
             found.setdefault(token, []).append((start, end, word_end))
         return found
@@ -186,15 +185,13 @@ class QuotableText:
     def _word_ends(self) -> frozenset[int]:
         return frozenset(self._boundaries[1].tolist())
 
-    def _is_free(self, spent: int) -> NDArray[np.bool_] | bool:
-        """(steps,) of which steps nothing is spent, up to the end of the word."""
-        if not spent:
-            return True
+    def _is_free(self, spent: int) -> NDArray[np.bool_]:
+        """(steps that a span may begin with,) of which of them nothing is spent, up to the end of the word."""
         if (known := self._free.get(spent)) is not None:
             return known
         bits = np.frombuffer(spent.to_bytes(len(self._data) // 8 + 1, "little"), np.uint8)
         before = np.concatenate([[0], np.cumsum(np.unpackbits(bits, bitorder="little"), dtype=np.int64)])
-        free: NDArray[np.bool_] = before[self.steps.word_end] == before[self.steps.start]
+        free: NDArray[np.bool_] = before[self._firsts.word_end] == before[self._firsts.start]
         self._free[spent] = free
         return free
 

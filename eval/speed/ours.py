@@ -87,7 +87,8 @@ class _ScalarMatcher:
     def __init__(self, constraint: AnswerConstraint) -> None:
         self._constraint = constraint
         self._scratch = Scratch(len(constraint.grammar.written))
-        self._words = self._scratch.words.view(np.int32)
+        self._buffer = self._scratch.words
+        self._words = self._buffer.view(np.int32)
         self._state = constraint.start()
 
     def restart(self) -> None:
@@ -95,7 +96,7 @@ class _ScalarMatcher:
 
     def fill(self) -> Words:
         mask = self._constraint.mask(self._state, self._scratch)
-        if mask is not self._scratch.words:  # others write into a buffer that they are given: so do we
+        if mask is not self._buffer:  # others write into a buffer that they are given: so do we
             self._scratch.hold(mask)
         return self._words
 
