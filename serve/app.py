@@ -40,7 +40,7 @@ from hangtag.errors import (
 from serve.access import Access
 from serve.body_limit import BodyLimit
 from serve.loopback import check_name
-from serve.routes import adapters, catalogue, events, feedback, health, metrics, recommendations, suggestions, users
+from serve.routes import adapters, catalogue, events, feedback, health, metrics, page, recommendations, suggestions, users
 from serve.schemas import ErrorBody, ErrorDetail
 from serve.state import Services
 
@@ -111,6 +111,7 @@ def create_app(services: Services, *, is_local: bool = False) -> FastAPI:
     for kept in (events, catalogue, feedback, recommendations, users):
         app.include_router(kept.router, responses=ERRORS)
     app.include_router(health.router)
+    app.include_router(page.router)
     app.add_middleware(BodyLimit)
     app.add_middleware(Access, tracing=services.tracing)
     app.add_exception_handler(HangtagError, _domain_error)
