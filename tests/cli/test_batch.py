@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,10 @@ def test_interrupted_it_says_how_to_go_on(tiny_bundle: Path, tmp_path: Path) -> 
     path.write_text("id,title\n" + "".join(f"{n},Linen shirt {n} for summer\n" for n in range(3000)), encoding="utf-8")
     environment = {**os.environ, "HANGTAG_BUNDLE": str(tiny_bundle), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "cli", "batch", str(path), str(out)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heeded = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeded
+    )
     journal, deadline = tmp_path / "o.csv.hangtag.jsonl", time.monotonic() + 120
     while not (journal.exists() and journal.stat().st_size > 1000) and time.monotonic() < deadline:
         time.sleep(0.02)
