@@ -1,4 +1,4 @@
-"""What is deployed says what the code has: settings, versions, routes, files. That it is well-formed is for `make check-deploy`."""
+"""What is deployed says what the code has: settings, versions, routes, files."""
 
 from __future__ import annotations
 
