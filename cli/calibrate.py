@@ -37,6 +37,9 @@ def calibrate(
     ] = None,
     max_tags: Annotated[int, typer.Option("--max-tags", min=1, max=50, help="Of an answer.")] = 5,
     exactly: Annotated[bool, typer.Option("--exactly", help="Ask for exactly --max-tags tags, not for up to so many.")] = False,
+    partly: Annotated[
+        bool, typer.Option("--partly", help="The rows label some facets only: tags of others than a row has are not judged.")
+    ] = False,
     no_explanation: Annotated[bool, typer.Option("--no-explanation", help="Ask for tags only: faster.")] = False,
     limit: Annotated[int, typer.Option(min=20, help="Rows of a file that are asked, drawn by a hash of their ids.")] = 2_000,
     known_tags: Annotated[
@@ -78,7 +81,7 @@ def calibrate(
         _corpus(file, None if unseen else settings.vocabulary or own, skip_bad, known_tags).limited(limit) for file in rows
     ]
     check_enough([len(corpus.gold) for corpus in corpora], unseen=unseen)
-    options = {"k": max_tags, "exactly": exactly, "explain": not no_explanation}
+    options = {"k": max_tags, "exactly": exactly, "explain": not no_explanation, "partly": partly}
     asked = asyncio.run(_ask(settings, corpora, **options))
     precision = PRECISION if promise is None else promise
     done = calibrate(asked, precision, unseen=unseen)

@@ -59,10 +59,18 @@ def check_enough(rows: Sequence[int], *, unseen: bool = False) -> None:
 
 
 async def ask_rows(
-    suggester: Suggester, corpus: Corpus, tick: Tick = lambda: None, *, k: int, exactly: bool = False, explain: bool = True
+    suggester: Suggester,
+    corpus: Corpus,
+    tick: Tick = lambda: None,
+    *,
+    k: int,
+    exactly: bool = False,
+    explain: bool = True,
+    partly: bool = False,
 ) -> Asked:
-    """Ask the rows for up to `k` tags each, or `exactly` so many; what a memory holds of a row is not used for it. Raises
-    `InvalidData` that names the row for one that can't be asked."""
+    """Ask the rows for up to `k` tags each, or `exactly` so many; what a memory holds of a row is not used for it. Where rows are
+    labelled `partly`, tags of facets that a row has no tag of are not judged. Raises `InvalidData` that names the row for one
+    that can't be asked."""
     questions = make_questions(corpus, suggester, k=k, at_most=not exactly, explain=explain)
     slots = asyncio.Semaphore(CONCURRENCY)
 
@@ -75,7 +83,9 @@ async def ask_rows(
                 raise InvalidData(f"{place}: row {question.id!r}: {error}", field=error.field) from error
         tick()
         gold = set(question.gold)
-        return [(found.clues, found.tag.id in gold, found.confidence) for found in suggestion.tags if found.clues is not None]
+        facets = {suggester.vocabulary.tags[tag].facet for tag in corpus.gold[question.position]}
+        judged = [found for found in suggestion.tags if not partly or found.tag.facet in facets]
+        return [(found.clues, found.tag.id in gold, found.confidence) for found in judged if found.clues is not None]
 
     tasks = [asyncio.create_task(one(question)) for question in questions]
     try:

@@ -75,6 +75,18 @@ def test_rows_are_asked_as_they_are_served_and_the_bundle_keeps_the_curve(tiny_b
     assert again.confidences.tolist() == [done.curve.probability(each) for each in known]
 
 
+def test_of_rows_that_are_labelled_partly_only_their_facets_are_judged(suggester: Suggester) -> None:
+    corpus = corpus_of(suggester, 8)
+    whole = asyncio.run(ask_rows(suggester, corpus, k=8, exactly=True, explain=False))
+    partly = asyncio.run(ask_rows(suggester, corpus, k=8, exactly=True, explain=False, partly=True))
+    facets = [suggester.vocabulary.tags[gold[0]].facet for gold in corpus.gold]
+    sizes = {facet: sum(tag.facet == facet for tag in suggester.vocabulary) for facet in facets}
+    assert [len(row) for row in whole.rows] == [8] * 8
+    assert [len(row) for row in partly.rows] == [sizes[facet] for facet in facets]
+    assert all(sum(right for _, right in row) == 1 for row in partly.rows), "ranks and right tags stay what they were"
+    assert len(partly.confidences) == sum(map(len, partly.rows))
+
+
 def test_a_row_that_can_not_be_asked_is_named(suggester: Suggester) -> None:
     corpus = corpus_of(suggester, 30)
     silent = Row(Listing(title="Linen", id="strange", language="fr"), ("material/linen",))
