@@ -9,6 +9,7 @@ import typer
 
 from cli.bench_batch import batch
 from cli.bench_events import events
+from cli.bench_gateway import gateway
 from cli.bench_memory import memory
 from cli.bench_recommendations import recommendations
 from cli.bench_serving import serving
@@ -27,6 +28,7 @@ app = typer.Typer(help="Measure speed beside other engines.", no_args_is_help=Tr
 
 app.command()(batch)
 app.command()(events)
+app.command()(gateway)
 app.command()(memory)
 app.command()(recommendations)
 app.command()(serving)
