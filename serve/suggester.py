@@ -223,11 +223,13 @@ class Suggester:
         return other
 
     def beside(self, bundle: Bundle, engine: Engine) -> Suggester:
-        """The suggester of another bundle of the same base, over that bundle's own vocabulary and without a memory; tokenizer,
-        encoder and compiled files are shared. Raises what a bundle's prompt and vocabulary may."""
+        """The suggester of another bundle of the same base, over that bundle's own vocabulary; tokenizer, encoder and compiled
+        files are shared, and so is what is remembered, as far as the vocabulary has the tags. Raises what a bundle's prompt and
+        vocabulary may."""
         vocabulary = bundle.vocabulary
         candidates = Candidates(vocabulary, encoder=self.candidates.encoder)
-        return Suggester(bundle, vocabulary, self._tokenizer, engine, candidates, compiled=self._compiled)
+        memory = self.memory.over(vocabulary) if self.memory is not None else None
+        return Suggester(bundle, vocabulary, self._tokenizer, engine, candidates, compiled=self._compiled, memory=memory)
 
     def codec(self, language: str) -> AnswerCodec:
         """The codec of the vocabulary in `language`, built once; from a compiled file where there is one. Raises

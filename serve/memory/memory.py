@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -145,6 +146,12 @@ class Memory:
         memory = cls(directory, vocabulary)
         memory.add(rows)
         return memory
+
+    def over(self, vocabulary: TagVocabulary) -> Memory:
+        """The same memory over the tags of another vocabulary; what either learns, both know."""
+        other = copy(self)
+        other.vocabulary = vocabulary
+        return other
 
     @property
     def trust(self) -> Trust:

@@ -23,10 +23,12 @@ from hangtag.listing import Listing
 from hangtag.suggestion import Suggestion
 from serve.admission import Admission
 from serve.auth import Caller
+from serve.memory import Memory
 from serve.metrics import Metrics
 from serve.suggester import SuggestionRequest
 from serve.suggesters import Suggesters
 from tests.serve.bundles import another
+from tests.serve.memory.rows import row
 from tests.tiny import FailingEngine, suggester_with
 from tests.walking import WalkingEngine
 
@@ -292,5 +294,28 @@ def test_a_list_that_is_none_is_refused(tiny_bundle: Path, bundles: Path, tmp_pa
     async def scene() -> None:
         with pytest.raises(InvalidSettings, match="no list of adapters"):
             await House(tiny_bundle, bundles, tmp_path / "adapters.json").suggesters.restore()
+
+    asyncio.run(scene())
+
+
+def test_what_is_remembered_helps_every_bundle_that_has_the_tags(tiny_bundle: Path, bundles: Path, tmp_path: Path) -> None:
+    async def scene() -> None:
+        base = suggester_with(WalkingEngine(), tiny_bundle)
+        rows = [row("1", "Linen shirt", "category/shoes", "category/headphones")]
+        base.memory = Memory.build(rows, base.vocabulary, tmp_path / "memory")
+        suggesters = Suggesters(base, Metrics(Admission()), bundles=bundles)
+        await suggesters.load("shop-2")
+        with suggesters.using(ACME, "shop@2") as suggester:
+            assert suggester.memory is not None
+            assert suggester.memory.vocabulary is suggester.vocabulary
+            assert len(suggester.memory) == 1
+            suggester.memory.add([row("2", "Linen shirt, blue", "category/headphones")])
+        assert len(base.memory) == 2
+        base.memory.add([row("3", "Linen shirt, red", "category/shoes")])
+        with suggesters.using(ACME, "shop@2") as suggester:
+            assert suggester.memory is not None
+            assert len(suggester.memory) == 3
+            assert [neighbour.id for neighbour in suggester.memory.similar(Listing(title="Linen shirt, red"), 1)] == ["3"]
+            assert (await suggester.suggest(REQUEST)).model == "shop@2"
 
     asyncio.run(scene())
