@@ -19,6 +19,7 @@ from hangtag.suggestion import Suggestion, TagSuggestion
 from hangtag.tag_rules import TagRules
 from hangtag.vocabulary import TagVocabulary
 from serve.suggester import SuggestionRequest
+from serve.wire import Counts, Listed, Texts, Wire
 
 ENGLISH_EXAMPLE: dict[str, Any] = {
     "title": "Linen camp shirt, relaxed fit",
@@ -76,12 +77,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
 
 MOST_NAMED = 10_000
 MOST_GROUPS = 100
-
-
-class Wire(BaseModel):
-    """Fields are as they are said to be, and there are no others."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+LONGEST_MESSAGE = 1_000
 
 
 class EventBody(Wire):
@@ -89,7 +85,7 @@ class EventBody(Wire):
 
     type: str = Field(description=f"One of: {', '.join(EVENT_WEIGHTS)}.")
     at: str = Field(description="When, ISO 8601 with a zone.", json_schema_extra={"format": "date-time"})
-    tags: list[str] = Field(default=[], description="Tags of the product, by label or id.")
+    tags: Listed[str] = Field(default=[], description="Tags of the product, by label or id.")
     product: str = ""
 
     def event(self, vocabulary: TagVocabulary) -> Event:
@@ -97,8 +93,8 @@ class EventBody(Wire):
         return with_ids(event_of(self.model_dump()), vocabulary)
 
 
-Ids = Annotated[list[str], Field(max_length=MOST_NAMED)]
-Group = Annotated[list[str], Field(max_length=MOST_EXCLUSIVE)]
+Ids = Annotated[Listed[str], Field(max_length=MOST_NAMED)]
+Group = Annotated[Listed[str], Field(max_length=MOST_EXCLUSIVE)]
 
 
 class RulesBody(Wire):
@@ -106,8 +102,8 @@ class RulesBody(Wire):
 
     banned: Ids = Field(default=[], description="Tags that never come.")
     only: Ids | None = Field(default=None, description="The only tags that may come; left out: all.")
-    facet_limits: dict[str, int] = Field(default={}, max_length=MOST_GROUPS, description="Facet: the most tags of it.")
-    exclusions: Annotated[list[Group], Field(max_length=MOST_GROUPS)] = Field(
+    facet_limits: Counts = Field(default={}, max_length=MOST_GROUPS, description="Facet: the most tags of it.")
+    exclusions: Annotated[Listed[Group], Field(max_length=MOST_GROUPS)] = Field(
         default=[], description="Groups of tags of which at most one may come."
     )
     parent_or_child: bool = Field(default=False, description="Whether a tag and its parent never both come.")
@@ -130,15 +126,17 @@ class SuggestionBody(Wire):
 
     title: str = ""
     description: str = ""
-    attributes: dict[str, str] = Field(default={}, description="Names and values.")
+    attributes: Texts = Field(default={}, description="Names and values.")
     language: str | None = Field(default=None, description="BCP 47; left out: as the text looks.")
     min_tags: int = 1
     max_tags: int | None = Field(default=None, description="Left out: five, or as many as there is room for.")
     explain: bool = Field(default=True, description="Whether to say why.")
     product: str = Field(default="", description="The listing's id in the catalogue; events may name it.")
     user: str | None = Field(default=None, description="Whose interests count, as `POST /v1/events` knows them.")
-    personalise: float = Field(default=1.0, description="How much interests count, 0 to 1.")
-    history: list[EventBody] = Field(default=[], description="What the user did besides, in any order; it is not kept.")
+    personalise: float = Field(
+        default=1.0, description="How much interests count: 0 not at all, 1 all of them; below only strong ones."
+    )
+    history: Listed[EventBody] = Field(default=[], description="What the user did besides, in any order; it is not kept.")
     rules: RulesBody = Field(default=RulesBody(), description="What the merchant allows.")
     adapter: str | None = Field(default=None, description="Who answers, as `GET /v1/adapters` names it; left out: your default.")
     timeout: float | None = Field(default=None, gt=0, description="Seconds after which nobody waits; the server has a limit too.")
@@ -232,7 +230,7 @@ class HealthBody(Wire):
 
     status: str
     reason: str = ""
-    troubles: list[str] = []
+    troubles: list[str] = Field(default=[])
 
 
 class ErrorDetail(Wire):
@@ -250,8 +248,11 @@ class ErrorBody(Wire):
 
     @classmethod
     def of(cls, error: HangtagError) -> ErrorBody:
-        """The wire form of a domain error."""
-        return cls(error=ErrorDetail(type=type(error).__name__, message=str(error), field=error.field))
+        """The wire form of a domain error; of one that quotes at length the beginning."""
+        message = str(error)
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]}…"
+        return cls(error=ErrorDetail(type=type(error).__name__, message=message, field=error.field))
 
     @classmethod
     def of_defect(cls) -> ErrorBody:

@@ -15,8 +15,8 @@ from hangtag.history_formats import event_of, with_ids
 from hangtag.listing import Listing
 from hangtag.lookup import tag_named
 from hangtag.vocabulary import TagVocabulary
-from serve.schemas import Wire
 from serve.store import Feedback, Held, Product, Purged, Recorded, Taken, UserEvent
+from serve.wire import Listed, Texts, Wire
 
 EVENT_EXAMPLE: dict[str, Any] = {
     "user": "u-81",
@@ -46,7 +46,7 @@ class UserEventBody(Wire):
     type: str = Field(description=f"One of: {', '.join(EVENT_WEIGHTS)}.")
     at: str = Field(description="When, ISO 8601 with a zone.", json_schema_extra={"format": "date-time"})
     product: str = Field(default="", description="Its tags are those of the catalogue, or of earlier suggestions.")
-    tags: list[str] = Field(default=[], description="By label or id; left out: the product's.")
+    tags: Listed[str] = Field(default=[], description="By label or id; left out: the product's.")
     idempotency_key: str = Field(default="", description="Events of a user with one key count once; left out: equal ones do.")
 
     def event(self, vocabulary: TagVocabulary) -> UserEvent:
@@ -58,7 +58,7 @@ class UserEventBody(Wire):
 class EventsBody(Wire):
     """Many events, all of them taken in or none."""
 
-    events: list[UserEventBody]
+    events: Listed[UserEventBody]
 
 
 class ListingBody(Wire):
@@ -67,9 +67,9 @@ class ListingBody(Wire):
     id: str
     title: str = ""
     description: str = ""
-    attributes: dict[str, str] = Field(default={}, description="Names and values.")
+    attributes: Texts = Field(default={}, description="Names and values.")
     language: str | None = Field(default=None, description="BCP 47; left out: as the text looks.")
-    tags: list[str] = Field(default=[], description="The merchant's own, by label or id.")
+    tags: Listed[str] = Field(default=[], description="The merchant's own, by label or id.")
     in_stock: bool = True
 
     def product(self, vocabulary: TagVocabulary) -> Product:
@@ -95,7 +95,7 @@ class ListingBody(Wire):
 class ListingsBody(Wire):
     """Many listings, all of them taken in or none."""
 
-    listings: list[ListingBody]
+    listings: Listed[ListingBody]
 
 
 def _one_or_many(field: str) -> Discriminator:
@@ -113,9 +113,9 @@ class FeedbackBody(Wire):
     """What became of a suggestion; a tag that is in none of the lists was not looked at. Later feedback replaces earlier."""
 
     suggestion: str = Field(description="The `id` of its answer.")
-    accepted: list[str] = Field(default=[], description="Suggested tags that are right, by label or id.")
-    rejected: list[str] = Field(default=[], description="Suggested tags that are wrong.")
-    added: list[str] = Field(default=[], description="Right tags that were not suggested.")
+    accepted: Listed[str] = Field(default=[], description="Suggested tags that are right, by label or id.")
+    rejected: Listed[str] = Field(default=[], description="Suggested tags that are wrong.")
+    added: Listed[str] = Field(default=[], description="Right tags that were not suggested.")
 
     def feedback(self, vocabulary: TagVocabulary) -> Feedback:
         """In domain terms. Raises `InvalidFeedback`."""

@@ -9,9 +9,10 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from serve.auth import Caller
-from serve.schemas import VocabularyBody, Wire
+from serve.schemas import VocabularyBody
 from serve.state import TheAdmin, TheCaller, TheServices
 from serve.suggesters import Served, Suggesters
+from serve.wire import Listed, Wire
 
 router = APIRouter(prefix="/v1/adapters")
 
@@ -22,14 +23,14 @@ class LoadBody(Wire):
     """A bundle to serve."""
 
     bundle: str = Field(description="Its directory's name in the server's directory of bundles.")
-    tenants: list[str] = Field(default=[], max_length=MOST_TENANTS, description="For whom; empty: for all.")
+    tenants: Listed[str] = Field(default=[], max_length=MOST_TENANTS, description="For whom; empty: for all.")
     default: bool = Field(default=False, description="Whether it answers their requests that name no adapter, from now on.")
 
 
 class DefaultBody(Wire):
     """Whose default an adapter becomes."""
 
-    tenants: list[str] = Field(default=[], max_length=MOST_TENANTS, description="Empty: of all who have none of their own.")
+    tenants: Listed[str] = Field(default=[], max_length=MOST_TENANTS, description="Empty: of all who have none of their own.")
 
 
 class AdapterBody(Wire):

@@ -14,8 +14,8 @@ from hangtag.errors import UnknownLanguage
 from hangtag.vocabulary import TagVocabulary
 from serve.products import Recommendation
 from serve.recommending import Basis, Recommended
-from serve.schemas import Wire
 from serve.state import TheCaller, TheCallersSuggester, TheShelf
+from serve.wire import Wire
 
 router = APIRouter()
 

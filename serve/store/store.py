@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from hangtag.errors import InvalidHistory, InvalidListing, UnknownItem
+from hangtag.errors import InvalidFeedback, InvalidHistory, InvalidListing, UnknownItem
 from hangtag.history import Event, InterestProfile, microseconds, moment, rarity
 from hangtag.listing import Listing
 from hangtag.vocabulary import TagVocabulary
@@ -58,6 +58,8 @@ class Store:
     def add_events(self, tenant: str, given: Sequence[UserEvent]) -> Taken:
         """Take in all of the events or none. Tags are ids; a product's own where an event has none. Raises `InvalidHistory`
         naming the first that can't be taken in."""
+        if not given:
+            return Taken(0, 0)
         latest = self._clock() + FAST_CLOCK
         named = []
         for position, each in enumerate(given):
@@ -172,6 +174,7 @@ class Store:
 
     def give_feedback(self, tenant: str, id: str, given: Feedback) -> Recorded:
         """Keep feedback, in place of any given before; the suggestion that it is on. Raises `UnknownItem`, `InvalidFeedback`."""
+        checked_name(id, "suggestion", InvalidFeedback)
         with self.database.write() as connection:
             recorded = suggestions.find(connection, tenant, id)
             if recorded is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,8 @@ def test_one_event_or_many_and_each_once(client: TestClient) -> None:
         ({"at": "2026-01-01T10:00:00"}, "events[1].at", "has no zone"),
         ({"at": "2126-01-01T10:00:00Z"}, "events[1].at", "future"),
         ({"at": "yesterday"}, "events[1].at", "is no time"),
+        ({"at": "0001-01-01T00:00:00+23:00"}, "events[1].at", "outside the years 1 to 9999"),
+        ({"tags": ["Velvet" * 100_000]}, "events[1].tags", "no tag 'VelvetVelvet"),
         ({"tags": ["Velvet"]}, "events[1].tags", "no tag 'Velvet'"),
         ({"tags": [], "product": "X9"}, "events[1].product", "'X9' is unknown"),
         ({"user": "u" * 10_000}, "events[1].user", "10,000 characters"),
@@ -108,6 +111,7 @@ def test_of_events_with_something_wrong_none_is_taken_in(
     error = posted(client, EVENTS, {"events": [event(tags=["Linen"]), {**event(tags=["Linen"]), **change}]}, 422)["error"]
     assert error["field"] == field
     assert message in error["message"]
+    assert len(error["message"]) < 1_100
     assert client.get("/v1/users/u/export").json()["events"] == []
 
 
@@ -122,6 +126,39 @@ def test_too_many_events_are_413(client: TestClient) -> None:
     one = {"user": "u", "type": "view", "at": "2026-01-01T00:00:00Z", "tags": ["Linen"]}
     assert "at most 1,000" in posted(client, EVENTS, {"events": [one] * 1001}, 413)["error"]["message"]
     assert client.post(EVENTS, content=b'{"events": [' + b"{}," * 500_000 + b"{}]}").status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (EVENTS, b'{"events": [' + b"{}," * 300_000 + b"{}]}", "events[0].user"),
+        (EVENTS, b'{"user": "u", "type": "view", "at": "2026-01-01T00:00:00Z", "tags": [' + b"1," * 400_000 + b"1]}", "tags[0]"),
+        (LISTINGS, b'{"listings": [' + b"{}," * 300_000 + b"{}]}", "listings[0].id"),
+        (FEEDBACK, b'{"suggestion": "x", "accepted": [' + b"1," * 400_000 + b"1]}", "accepted[0]"),
+        (SUGGESTIONS, b'{"title": "x", "history": [' + b"{}," * 300_000 + b"{}]}", "history[0].type"),
+        (SUGGESTIONS, b'{"title": "x", "rules": {"exclusions": [[' + b"1," * 400_000 + b"1]]}}", "rules.exclusions[0][0]"),
+    ],
+)
+def test_of_a_body_of_wrong_parts_only_the_first_is_looked_at(client: TestClient, path: str, body: bytes, field: str) -> None:
+    response = client.post(path, content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert error["field"] == field
+    more = re.search(r"and (\d+) more", error["message"])
+    assert more is None or int(more[1]) <= 2  # of the first object's fields
+
+
+@pytest.mark.parametrize("path", [EVENTS, SUGGESTIONS])
+def test_thousands_of_fields_are_refused_together(client: TestClient, path: str) -> None:
+    error = posted(client, path, {f"field-{number}": 1 for number in range(10_000)}, 422)["error"]
+    assert "has 10,000 entries, at most 1,000 are allowed" in error["message"]
+    attributes = {f"name {number}": "x" for number in range(2_000)}
+    assert posted(client, LISTINGS, {"id": "S1", "attributes": attributes}, 422)["error"]["field"] == "attributes"
+
+
+def test_nothing_to_take_in_is_fine(client: TestClient) -> None:
+    assert posted(client, EVENTS, {"events": []}) == {"added": 0, "repeated": 0}
+    assert posted(client, LISTINGS, {"listings": []})["stored"] == 0
 
 
 def test_a_listing_comes_and_goes_and_lends_its_tags_to_events(client: TestClient) -> None:
@@ -186,6 +223,10 @@ def test_feedback_that_does_not_fit_is_refused(client: TestClient, said: dict[st
     answer = posted(client, SUGGESTIONS, {"title": "x", "rules": {"only": ["material/linen"]}, "max_tags": 1, "min_tags": 1})
     assert posted(client, FEEDBACK, {"suggestion": answer["id"], **said}, 422)["error"]["field"] == field
     assert posted(client, FEEDBACK, {"suggestion": "none", "added": ["Shoes"]}, 404)["error"]["type"] == "UnknownItem"
+    broken = client.post(
+        FEEDBACK, content=b'{"suggestion": "\\ud800", "added": ["Shoes"]}', headers={"content-type": "application/json"}
+    )
+    assert (broken.status_code, broken.json()["error"]["field"]) == (422, "suggestion")
 
 
 def test_what_is_added_or_corrected_is_remembered_at_once(suggester: Suggester, file: Path, tmp_path: Path) -> None:

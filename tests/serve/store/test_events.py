@@ -117,6 +117,10 @@ def test_an_idempotency_key_is_of_one_event_of_one_user(store: Store) -> None:
     assert set(weights(store, "v")) == {"Linen"}
 
 
+def test_no_events_are_taken_in(store: Store) -> None:
+    assert store.add_events(SHOP, []) == Taken(0, 0)
+
+
 def test_a_clock_that_is_a_little_fast_is_forgiven(store: Store) -> None:
     store.add_events(SHOP, [did("u", "view", "Red", hours=-1 / 360)])
     assert weights(store)["Red"] > 0
