@@ -32,6 +32,9 @@ EVENT_WEIGHTS: Mapping[str, float] = {
 }
 """`accept` and `reject` are of tags that were suggested, the others of products."""
 
+CONVINCING = 0.5
+"""ln(1 + w) of an interest that is named where interests count half: a view within the last hour, a purchase within 36 hours."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -59,6 +62,10 @@ class Event:
             raise InvalidHistory(f"unknown event type {self.type!r}; use one of {', '.join(EVENT_WEIGHTS)}", field="type")
         if self.at.tzinfo is None:
             raise InvalidHistory(f"the time {self.at.isoformat()} has no zone; write it as {self.at.isoformat()}Z", field="at")
+        try:
+            self.at.astimezone(UTC)
+        except OverflowError:
+            raise InvalidHistory(f"the time {self.at.isoformat()} lies outside the years 1 to 9999 of UTC", field="at") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,12 @@ class InterestProfile:
     def within(self, left: NDArray[np.bool_]) -> InterestProfile:
         """The interests in the tags that `left`, (tags of the vocabulary,), is true for."""
         return InterestProfile({tag: weight for tag, weight in self.weights.items() if left[tag]})
+
+    def convincing(self, share: float) -> InterestProfile:
+        """The interests to be named where interests count `share`, above 0 and up to 1: those with ln(1 + w) of at least
+        CONVINCING * (1 - share) / share. At 1 all that speak for a tag; the smaller the share, the stronger one has to be."""
+        least = CONVINCING * (1 - share) / share
+        return InterestProfile({tag: weight for tag, weight in self.weights.items() if weight > 0 and log1p(weight) >= least})
 
     def weighted(self, factors: Mapping[int, float]) -> InterestProfile:
         """Each weight times the tag's factor (1 where there is none), such as its `rarity`."""

@@ -54,8 +54,8 @@ LONGEST_PIECE = 100
 @dataclass(frozen=True, slots=True)
 class SuggestionRequest:
     """What is asked for. `max_tags` None means five, or as many as vocabulary and rules have room for. `personalise`, 0 to 1, is
-    how much the profile counts. `hold_out`: as if the memory did not know the listing (by its id) and its product, for measuring.
-    Raises `InvalidRules`."""
+    how much the profile counts: its weights in the decoder, and how strong an interest has to be for the prompt to name it.
+    `hold_out`: as if the memory did not know the listing (by its id) and its product, for measuring. Raises `InvalidRules`."""
 
     listing: Listing
     profile: InterestProfile = field(default_factory=InterestProfile)
@@ -146,8 +146,9 @@ class Suggester:
         if remembered and self._leads(remembered):  # the model can't tell when to stop among tags it never saw
             rules = replace(rules, max_tags=max(rules.min_tags, 1, min(rules.max_tags, remembered.believed)))
         profile = request.profile.within(left) if request.personalise else InterestProfile()
+        spoken = profile.convincing(request.personalise) if request.personalise else profile
         named = remembered.likeliest(MOST_NAMED) if remembered else [candidate.tag for candidate in found]
-        listing, prompt = self._prompt(request.listing, profile, codec, rules, named)
+        listing, prompt = self._prompt(request.listing, spoken, codec, rules, named)
         beside = self._prior(found, remembered)
         interests = profile.prior().scaled(self.bundle.weights.interests * request.personalise)
         generation = GenerationRequest(

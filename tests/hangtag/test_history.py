@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ def test_negative_events_count_against_and_are_not_summed_up():
     [
         (lambda: event("wave", 1), "unknown event type 'wave'"),
         (lambda: Event("view", datetime(2026, 1, 1)), "no zone"),
+        (lambda: Event("view", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))), "outside the years"),
         (lambda: InterestProfile.from_events([event("view", -2)], VOCABULARY, now=NOW), "future"),
         (lambda: InterestProfile.from_events([event("view", 2, "Blue")], VOCABULARY, now=NOW), "unknown tag 'Blue'"),
     ],
@@ -43,6 +44,12 @@ def test_what_is_refused(make, message):
 
 def test_interests_in_some_tags():
     assert InterestProfile({0: 1.0, 2: -3.0}).within(np.array([True, True, False])).weights == {0: 1.0}
+
+
+def test_the_less_interests_count_the_stronger_those_that_are_named():
+    profile = InterestProfile({0: 0.1, 1: 1.0, 2: 20.0, 3: -9.0})
+    named = {share: sorted(profile.convincing(share).weights) for share in (1.0, 0.5, 0.25, 0.1, 1e-320)}
+    assert named == {1.0: [0, 1, 2], 0.5: [1, 2], 0.25: [2], 0.1: [], 1e-320: []}
 
 
 def test_what_everybody_likes_says_less():

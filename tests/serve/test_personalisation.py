@@ -99,6 +99,26 @@ class Recording:
         pass
 
 
+def test_where_interests_count_little_only_strong_ones_are_named(suggester: Suggester, tiny_bundle: Path) -> None:
+    engine = Recording(suggester)
+    recording = suggester_with(engine, tiny_bundle)
+    linen, shoes = (suggester.vocabulary.index(id) for id in ("material/linen", "category/shoes"))
+    profile = InterestProfile({linen: 0.2, shoes: 50.0})
+    prompts = []
+    for known, personalise in (
+        (profile, 0.0),
+        (profile, 0.01),
+        (profile, 0.3),
+        (InterestProfile({shoes: 50.0}), 1.0),
+        (profile, 1.0),
+    ):
+        engine.asked.clear()
+        ask(recording, profile=known, personalise=personalise, max_tags=1)
+        prompts.append(engine.asked[0].prompt)
+    nobody, hardly, little, strong, all = prompts
+    assert nobody == hardly != little == strong != all
+
+
 def test_interests_stand_at_the_end_of_the_prompt_and_events_nowhere(suggester: Suggester, tiny_bundle: Path) -> None:
     engine = Recording(suggester)
     recording = suggester_with(engine, tiny_bundle)
