@@ -58,9 +58,10 @@ class _Shelf:
     changed: datetime | None = None
     checked: float = float("-inf")
     late: dict[str, TaggedProduct] = field(default_factory=dict)
-    demanded: tuple[Basis, Sequence[str]] = (Basis.NOTHING, ())
-    demand_until: float = float("-inf")
     lock: threading.Lock = field(default_factory=threading.Lock)
+    demanded: tuple[Basis, Sequence[str]] | None = None
+    demand_until: float = float("-inf")
+    demand_lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Recommender:
@@ -117,12 +118,16 @@ class Recommender:
         return _tagged(self.store.product(tenant, id))
 
     def _in_demand(self, tenant: str, shelf: _Shelf, count: int, seen: set[str]) -> Recommended:
-        with shelf.lock:
-            if time.monotonic() >= shelf.demand_until:
-                shelf.demanded = self._demanded(tenant)
-                shelf.demand_until = time.monotonic() + DEMAND_SECONDS
-            basis, ids = shelf.demanded
-        products = (shelf.index.get(id) for id in ids if id not in seen)
+        if time.monotonic() >= shelf.demand_until and shelf.demand_lock.acquire(blocking=shelf.demanded is None):
+            try:  # one asks; the others have the list of before meanwhile
+                if time.monotonic() >= shelf.demand_until:
+                    shelf.demanded = self._demanded(tenant)
+                    shelf.demand_until = time.monotonic() + DEMAND_SECONDS
+            finally:
+                shelf.demand_lock.release()
+        basis, ids = shelf.demanded or (Basis.NOTHING, ())
+        there = self.store.existing(tenant, ids)
+        products = (shelf.index.get(id) for id in ids if id in there and id not in seen)
         stocked = [product for product in products if product is not None and product.in_stock][:count]
         size = len(stocked)
         if not stocked:

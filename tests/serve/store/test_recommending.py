@@ -61,6 +61,13 @@ def test_strangers_are_told_what_is_in_demand(recommender: Recommender) -> None:
     assert trending.products[0].reasons == ()
 
 
+def test_what_is_deleted_is_in_demand_no_more(recommender: Recommender) -> None:
+    recommender.store.add_events(SHOP, [did("ann", "purchase", product="T1"), did("ann", "view", product="P1")])
+    assert ids(recommender, "new") == ["T1", "P1"]
+    recommender.store.remove_product(SHOP, "T1")
+    assert ids(recommender, "new") == ["P1"]
+
+
 def test_tenants_do_not_mix(recommender: Recommender) -> None:
     recommender.store.put_products("other", [Product(Listing("Theirs", id="X1"), ("Linen",))])
     recommender.store.add_events(SHOP, [did("ann", "like", "Linen")])
