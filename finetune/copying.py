@@ -16,7 +16,6 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,24 +25,18 @@ from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, Qwen3ForCausalLM, set_seed
 
 from eval.datasets import convert
-from eval.rows import Row
-from eval.splits import draw
 from finetune.episodes import TEMPLATE, Encoder, Episode, Shop, Spans, copying, picking
 from finetune.pretrain import PLAIN_TEXT_SETS
 from finetune.rows import IGNORED
 from finetune.synthesize import Synthesizer, read_domains
+from finetune.unseen import PRIORS, Judges
 from hangtag.bundle import Bundle
 from hangtag.rules import AnswerRules
-from serve.candidates import Candidates
 from serve.engines.engine import GenerationRequest
 from serve.engines.local import LocalEngine
-from serve.suggester import Suggester, SuggestionRequest
 from serve.tokenizer import HuggingFaceTokenizer
 
 log = logging.getLogger("finetune.copying")
-
-JUDGES = ("retail_demo_store", "litemall_zh")
-"""Sets that nothing is trained on: their texts give the labels and the listings of measurements."""
 
 BATCH, WARM_UP = 32, 50
 
@@ -168,39 +161,6 @@ def gates(model: PreTrainedModel, encoder: Encoder, spans: Spans, count: int, *,
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 
-class Judges:
-    """Rows of JUDGES, asked through the suggester of a bundle whose weights and prompt are replaced."""
-
-    def __init__(self, bundle: Path, data: Path, prompt: Path, count: int) -> None:
-        self._bundle = replace(Bundle.load(bundle), prompt_file=prompt, adapter=None)
-        self._sets = {name: convert(name, data) for name in JUDGES}
-        self.rows = {name: sorted(s.rows, key=lambda row: draw(row.listing.id))[:count] for name, s in self._sets.items()}
-        own = self._bundle.vocabulary
-        self._candidates = {name: Candidates(s.vocabulary, thesaurus=own) for name, s in self._sets.items()}
-
-    def alone(self, name: str) -> list[bool]:
-        """Whether the best candidate is right: no model."""
-        found = [self._candidates[name].find(row.listing, 1) for row in self.rows[name]]
-        tags = self._sets[name].vocabulary.tags
-        return [bool(best) and tags[best[0].tag].id in row.tags for best, row in zip(found, self.rows[name], strict=True)]
-
-    def model(self, name: str, model: PreTrainedModel, tokenizer: HuggingFaceTokenizer, prior: float) -> list[bool]:
-        """Whether what the model writes first is right; candidates beside it count `prior` times."""
-        bundle = replace(self._bundle, weights=replace(self._bundle.weights, other_candidates=prior))
-        engine = LocalEngine(model, tokenizer)
-        suggester = Suggester(bundle, self._sets[name].vocabulary, tokenizer, engine, self._candidates[name])
-        return asyncio.run(self._asked(suggester, self.rows[name]))
-
-    @staticmethod
-    async def _asked(suggester: Suggester, rows: Sequence[Row]) -> list[bool]:
-        try:
-            requests = [SuggestionRequest(row.listing, max_tags=1, explain=False) for row in rows]
-            made = await asyncio.gather(*map(suggester.suggest, requests))
-        finally:
-            await suggester.engine.close()
-        return [found.tags[0].tag.id in row.tags for row, found in zip(rows, made, strict=True)]
-
-
 TASKS = {"copy": {"copy": 1.0}, "pick": {"copy": 0.2, "pick": 0.8}, "shop": {"copy": 0.05, "pick": 0.25, "shop": 0.7}}
 
 
@@ -229,6 +189,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=3072, help="tokens of a batch")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--rows", type=int, default=100, help="rows of each measurement")
+    parser.add_argument("--judged", type=int, default=300, help="rows of each set that nothing is trained on")
+    parser.add_argument("--compare", action="store_true", help="in the end, with priors of several weights, beside none")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -240,8 +202,9 @@ def main() -> None:
     learned = Spans(tokenizer, [row.listing.text() for found in sets for row in found.rows])
     vocabulary = Bundle.load(options.bundle).vocabulary
     shop = Shop(Synthesizer(vocabulary, read_domains(options.domains), split="train", seed=options.seed), sets)
-    (options.output / "prompt.j2").write_text(TEMPLATE, encoding="utf-8")
-    judges = Judges(options.bundle, options.data, options.output / "prompt.j2", options.rows * 3)
+    prompt = options.output / "prompt.j2"
+    prompt.write_text(TEMPLATE, encoding="utf-8")
+    judges = Judges(options.bundle, options.data, options.judged)
     unseen = Spans(tokenizer, [row.listing.text() for rows in judges.rows.values() for row in rows])
     model = Qwen3ForCausalLM.from_pretrained(options.base, dtype=torch.float32, attn_implementation="eager")
     weights = options.output / "weights"
@@ -255,8 +218,8 @@ def main() -> None:
         loss = round(sum(losses) / max(1, len(losses)), 4)
         minutes = round((start - begun - spent) / 60, 1)
         figures = gates(model, encoder, unseen, options.rows, only_copies=options.task == "copy" and not whole)
-        for name, rows in judges.rows.items() if options.task == "shop" or whole else ():
-            figures[name] = round(sum(judges.model(name, model, tokenizer, 0.0)) / len(rows), 4)
+        for name in judges.rows if options.task == "shop" or whole else ():
+            figures[name] = round(float(judges.suggested(name, model, tokenizer, 0.0, prompt).mean()), 4)
         spent += time.monotonic() - start
         line = json.dumps({"task": options.task, "tokens": read, "minutes": minutes, "loss": loss, **figures})
         log.info("%s (measured in %.0f s)", line, time.monotonic() - start)
@@ -275,6 +238,12 @@ def main() -> None:
         if read >= due or read >= options.tokens:
             measure(read, losses, whole=read >= options.tokens)
             losses, due = [], read + options.every
+    for name in judges.rows if options.compare else ():
+        asked = partial(judges.suggested, name, model, tokenizer)
+        systems = {f"candidates shown, prior {prior:g}": asked(prior, prompt) for prior in PRIORS}
+        systems |= {f"none shown, prior {prior:g}": asked(prior) for prior in (0.0, PRIORS[-1])}
+        for found in judges.compared(name, systems):
+            log.info("%s", json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 import finetune.copying
+import finetune.unseen
 from eval.datasets import Converted
 from eval.labels import vocabulary_of
 from eval.rows import Row
@@ -134,6 +135,7 @@ def test_the_command_trains_measures_and_leaves_weights_that_load(bundle: Path, 
     rows = [Row(Listing(text.strip(), id=f"{n}"), ("Linen" if "inen" in text else "Audio",)) for n, text in enumerate(SENTENCES)]
     found = Converted(rows, vocabulary_of(["Audio", "Linen"], "set"), [], [])
     monkeypatch.setattr(finetune.copying, "convert", lambda name, data: found)
+    monkeypatch.setattr(finetune.unseen, "convert", lambda name, data: found)
     domains = tmp_path / "domains.csv"
     domains.write_text("id,domains\ncategory/shoes,shoes\n", encoding="utf-8")
     given = [
@@ -148,7 +150,7 @@ def test_the_command_trains_measures_and_leaves_weights_that_load(bundle: Path, 
         "--domains",
         domains,
     ]
-    given += ["--task", "shop", "--tokens", 3000, "--every", 2500, "--rows", 2]
+    given += ["--task", "shop", "--tokens", 3000, "--every", 2500, "--rows", 2, "--compare"]
     monkeypatch.setattr(sys, "argv", ["copying", *map(str, given)])
     finetune.copying.main()
     lines = [json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines()]
