@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,8 +56,11 @@ def serve(
 
     services = _services(settings)
     configure_logs(settings.log_format)
+    app = create_app(services, is_local=settings.keys is None)
+    gc.collect()
+    gc.freeze()  # model, vocabulary and libraries stay: going over them for garbage stops everybody for a third of a second
     uvicorn.run(
-        create_app(services, is_local=settings.keys is None),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
