@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -100,8 +101,14 @@ class Calibration:
 
     def probability(self, clues: Clues) -> float:
         """In 0..1: that a merchant accepts the tag."""
-        scores = self.scores(np.array([clues.log_probability]), np.array([clues.rank]), np.array([clues.evidence]))
-        return float(self.at(scores)[0])
+        offset = self.offsets[min(clues.rank, len(self.offsets)) - 1]
+        score = self.slope * max(clues.log_probability, LEAST) + self.evidence * max(clues.evidence, LEAST) + offset
+        knots, values = self.knots, self.probabilities
+        place = bisect_right(knots, score)  # as `at` does it, without arrays of one number
+        if not 0 < place < len(knots):
+            return values[max(0, place - 1)]
+        before = place - 1
+        return (values[place] - values[before]) / (knots[place] - knots[before]) * (score - knots[before]) + values[before]
 
     def scores(self, log_probability: Floats, rank: Integers, evidence: Floats) -> Floats:
         """Of many tags, each of shape (tags,) and as in `Clues`."""

@@ -26,11 +26,12 @@ class Evidence:
 def stated_span(listing: Listing, wordings: Iterable[str]) -> str:
     """The first place of the listing, as it is written, where the longest of the wordings stands as whole words, case
     folded; "" if none does. A single ideograph states nothing: it is a part of too many words."""
+    lines = [(line, line.lower()) for line in listing.quotable()]
     for wording in sorted(wordings, key=len, reverse=True):
         if len(wording) == 1 and is_han(wording):
             continue
-        for line in listing.quotable():
-            folded, sought = line.lower(), wording.lower()
+        sought = wording.lower()
+        for line, folded in lines:
             start = folded.find(sought) if len(folded) == len(line) else -1
             while start >= 0:
                 span, end = line[start : start + len(sought)], start + len(sought)

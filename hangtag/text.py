@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPACE = " "
-_ALLOWED_CONTROLS = {"\n", "\t", "\r"}
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e]")
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
 def normalise(text: str) -> str:
@@ -27,12 +29,8 @@ def first_control(text: str) -> int | None:
     """Offset of the first character that no listing, label or history may contain: Unicode category Cc (line feed, tab
     and carriage return excepted), Cs (a lone surrogate), or a direction override, which makes text read as what it is not.
     """
-    for offset, character in enumerate(text):
-        if character in _ALLOWED_CONTROLS:
-            continue
-        if unicodedata.category(character) in {"Cc", "Cs"} or "\u202a" <= character <= "\u202e":
-            return offset
-    return None
+    found = _CONTROL.search(text)
+    return found.start() if found is not None else None
 
 
 def is_han(character: str) -> bool:
@@ -47,9 +45,11 @@ def is_han(character: str) -> bool:
 
 def detect_language(text: str) -> str:
     """ "zh" or "en", by whether ideographs outnumber a fifth of the words: a Chinese title may carry English model names."""
-    han = sum(map(is_han, text))
-    words = sum(1 for word in text.split() if any(c.isalpha() and not is_han(c) for c in word))
-    return "zh" if han > 0 and han * 5 >= words else "en"
+    han = len(_HAN.findall(text))
+    if not han:
+        return "en"
+    words = sum(1 for word in _HAN.sub("", text).split() if any(map(str.isalpha, word)))
+    return "zh" if han * 5 >= words else "en"
 
 
 def primary_subtag(language: str) -> str:

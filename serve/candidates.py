@@ -23,12 +23,12 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
 from hangtag.text import is_han, primary_subtag
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
+from serve.closeness import Closeness
 from serve.pieces import pieces
 from serve.semantic import SentenceEncoder
 from serve.thesaurus import Thesaurus
@@ -92,15 +92,15 @@ class Candidates:
         )
         self._tag = np.array(tags)
         self._first_row = np.searchsorted(self._tag, np.arange(len(vocabulary) + 1))
-        self._phrases = [_phrase(text) for text in texts]
+        said = list(map(pieces, texts))
+        self._phrases = list(map(_phrase, said))
         self._languages, self._language = np.unique(list(map(primary_subtag, languages)), return_inverse=True)
         lengths = np.array([len(phrase.strip().encode()) for phrase in self._phrases])
         self._names = [kind == 1.0 and len(phrase) > len(" 棉 ") for kind, phrase in zip(kinds, self._phrases, strict=True)]
         self._weight = np.asarray(kinds * lengths / (lengths + 1), dtype=np.float32)
-        self._unit, self._shares = _unit_shares(texts)
+        self._unit, self._shares = _unit_shares(said)
         words = [unit for unit in self._unit if not is_han(unit[0])]
-        self._words = np.array([self._unit[word] for word in words], dtype=np.int64)
-        self._closeness = _letter_shares(words)
+        self._closeness = Closeness(words, np.array([self._unit[word] for word in words], dtype=np.int64))
         self.encoder_name = "" if encoder is None else encoder.model
         """Of the encoder, "" for words alone."""
         self.encoder = encoder
@@ -119,15 +119,18 @@ class Candidates:
         fields = [field[:READ_CHARACTERS] for field in (listing.title, listing.description, values)]
         spoken = (primary_subtag(listing.resolved_language()), ANY_LANGUAGE)
         weight = self._weight * np.where(np.isin(self._languages, spoken), 1, FOREIGN_WEIGHT).astype(np.float32)[self._language]
-        evidence = self._evidence(fields)
-        heard = np.flatnonzero(evidence)
-        lexical = (1 - PHRASE_SHARE) * weight * (self._shares[heard].T @ evidence[heard])
+        said = [pieces(field) for field in fields]
+        lexical = (1 - PHRASE_SHARE) * weight * self._heard(self._evidence(said))
         cosine, borrowed = self._cosine(listing), self._borrowed(listing)
         related = self._blend(np.maximum(np.maximum.reduceat(lexical, self._first_row[:-1]), borrowed), cosine)
         if among is not None:
             related = np.where(among, related, -np.inf)
 
-        texts = [(_phrase(field), importance) for field, importance in zip(fields, IMPORTANCE, strict=True) if field.strip()]
+        texts = [
+            (_phrase(found), importance)
+            for field, found, importance in zip(fields, said, IMPORTANCE, strict=True)
+            if field.strip()
+        ]
         best = _best(related, max(count, RESCORED))
         best = best[related[best] >= 0]
         is_best = np.zeros(len(related), dtype=np.bool_)
@@ -148,8 +151,17 @@ class Candidates:
         found = zip(best[first].tolist(), scores[first].tolist(), strict=True)
         return [Candidate(tag, score, tag in stated) for tag, score in found if score > 0]
 
-    def _evidence(self, fields: Sequence[str]) -> Floats:
-        """How well each unit of the vocabulary is heard in the listing, 0..1. Shape (U,)."""
+    def _heard(self, evidence: Floats) -> Floats:
+        """How much of each wording's idf is heard, given how well each unit is. Shape (W,)."""
+        units = np.flatnonzero(evidence)
+        begins, many = self._shares.indptr[units], np.diff(self._shares.indptr)[units]
+        places = np.arange(many.sum()) + np.repeat(begins - np.cumsum(many) + many, many)
+        # scipy's own product takes three times as long where a listing has few of a vocabulary's units
+        parts = self._shares.data[places] * np.repeat(evidence[units], many)
+        return np.bincount(self._shares.indices[places], parts, len(self._tag)).astype(np.float32)
+
+    def _evidence(self, fields: Sequence[Sequence[str]]) -> Floats:
+        """How well each unit of the vocabulary is heard in the pieces of the listing's fields, 0..1. Shape (U,)."""
         heard: dict[str, float] = {}
         for field, importance in zip(fields, IMPORTANCE, strict=True):
             for unit, weight in _placed_units(field):
@@ -159,10 +171,10 @@ class Candidates:
         for unit in heard.keys() & self._unit.keys():
             evidence[self._unit[unit]] = heard[unit]
         words = sorted((unit for unit in heard if not is_han(unit[0])), key=lambda word: -heard[word])[:COMPARED_WORDS]
-        if words and len(self._words):
-            close = _letters(words) @ self._closeness
-            close.data = close.data**2 * np.repeat([heard[word] for word in words], np.diff(close.indptr))
-            evidence[self._words] = np.maximum(evidence[self._words], close.max(axis=0).toarray().ravel())
+        if words:
+            units, closeness = zip(*self._closeness.of(words), strict=True)
+            weights = np.repeat(np.array([heard[word] for word in words], dtype=np.float32), list(map(len, units)))
+            np.maximum.at(evidence, np.concatenate(units), np.concatenate(closeness) * weights)
         return evidence
 
     def _cosine(self, listing: Listing) -> Floats:
@@ -237,9 +249,8 @@ def _sentence(language: str, text: str, weight: float) -> str:
     return EMBEDDED_AS.get(primary_subtag(language), EMBEDDED_OTHERWISE).format(text)
 
 
-def _placed_units(text: str) -> Iterator[tuple[str, float]]:
-    """Units of `text`, each with what its place leaves of its importance, (1 - LATE_LOSS)^2..1."""
-    found = pieces(text)
+def _placed_units(found: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Units of the pieces of a text, each with what its place leaves of its importance, (1 - LATE_LOSS)^2..1."""
     for place, piece in enumerate(found):
         weight = 1 - LATE_LOSS * place / len(found)
         if not is_han(piece[0]):
@@ -253,13 +264,14 @@ def _placed_units(text: str) -> Iterator[tuple[str, float]]:
                 yield piece[last:], weight
 
 
-def _phrase(text: str) -> str:
-    """Words and single ideographs of `text` between spaces, so that whole phrases are found with `in`."""
-    return f" {' '.join(' '.join(piece) if is_han(piece[0]) else piece for piece in pieces(text))} "
+def _phrase(found: Sequence[str]) -> str:
+    """Words and single ideographs of a text, given its pieces, between spaces, so that whole phrases are found with `in`."""
+    return f" {' '.join(' '.join(piece) if is_han(piece[0]) else piece for piece in found)} "
 
 
-def _unit_shares(texts: Sequence[str]) -> tuple[dict[str, int], csr_array]:
-    """The units of all texts, numbered, and the share of idf that each has in each text. Shape (U, W), columns sum to 1."""
+def _unit_shares(texts: Sequence[Sequence[str]]) -> tuple[dict[str, int], csr_array]:
+    """The units of all texts, given their pieces, numbered, and the share of idf that each has in each text. Shape (U, W),
+    columns sum to 1."""
     number: dict[str, int] = {}
     found = [(number.setdefault(u, len(number)), column) for column, text in enumerate(texts) for u in dict(_placed_units(text))]
     units, columns = np.array(found, dtype=np.int64).reshape(-1, 2).T
@@ -268,21 +280,6 @@ def _unit_shares(texts: Sequence[str]) -> tuple[dict[str, int], csr_array]:
     total = np.bincount(columns, weights=idf, minlength=len(texts))
     shares = csr_array(((idf / total[columns]).astype(np.float32), (units, columns)), shape=(len(number), len(texts)))
     return number, shares
-
-
-def _letters(words: list[str]) -> csr_array:
-    """Which character 3- and 4-grams each word has, its ends marked by spaces. Shape (len(words), hashes)."""
-    hashing = HashingVectorizer(
-        analyzer="char_wb", ngram_range=(3, 4), n_features=2**18, norm=None, alternate_sign=False, binary=True, dtype=np.float32
-    )
-    return csr_array(hashing.transform(words or [""]))
-
-
-def _letter_shares(words: list[str]) -> csr_array:
-    """`_letters` of the vocabulary's words, each divided by how many it has, transposed. Shape (hashes, V)."""
-    letters = _letters(words)
-    letters.data /= np.repeat(np.diff(letters.indptr), np.diff(letters.indptr))
-    return csr_array(letters.T)
 
 
 def _best(scores: Floats, count: int) -> NDArray[np.int64]:

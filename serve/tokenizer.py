@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class HuggingFaceTokenizer:
                 "the model's tokenizer is not byte-level; explanations could not be kept within UTF-8 and the listing"
             )
         self._special = set(self._parsing.get_added_tokens_decoder())
+        self._frames: dict[tuple[str, ...], tuple[date, list[int | list[int]]]] = {}
 
     @classmethod
     def load(cls, directory: Path) -> HuggingFaceTokenizer:
@@ -86,21 +88,28 @@ class HuggingFaceTokenizer:
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """Ids of the messages in the model's chat template, up to where the answer starts. Raises `EngineError` where the
         template refuses the roles or leaves a message out."""
-        slots = [{"role": message.role, "content": _SLOT.format(number)} for number, message in enumerate(messages)]
+        roles, today = tuple(message.role for message in messages), date.today()
+        if self._frames.get(roles, (None,))[0] != today:  # a template may name the day
+            self._frames[roles] = today, self._frame(roles)
+        ids: list[int] = []
+        for part in self._frames[roles][1]:
+            ids += part if isinstance(part, list) else self.encode(messages[part].content)
+        return ids
+
+    def _frame(self, roles: tuple[str, ...]) -> list[int | list[int]]:
+        """The template's own parts as ids, and the numbers of the messages between them."""
+        slots = [{"role": role, "content": _SLOT.format(number)} for number, role in enumerate(roles)]
         try:
-            frame = self.transformers.apply_chat_template(slots, tokenize=False, add_generation_prompt=True)
+            text = self.transformers.apply_chat_template(slots, tokenize=False, add_generation_prompt=True)
         except (TemplateError, ValueError) as error:
             raise EngineError(f"the model's chat template can't be used: {error}") from error
-        pieces = _SLOTS.split(frame)
-        if left_out := set(range(len(messages))) - set(map(int, pieces[1::2])):
-            raise EngineError(f"the model's chat template leaves out what the {messages[min(left_out)].role} says")
-        ids: list[int] = []
+        pieces = _SLOTS.split(text)
+        if left_out := set(range(len(roles))) - set(map(int, pieces[1::2])):
+            raise EngineError(f"the model's chat template leaves out what the {roles[min(left_out)]} says")
+        frame: list[int | list[int]] = []
         for position, piece in enumerate(pieces):
-            if position % 2:
-                ids += self.encode(messages[int(piece)].content)
-            elif piece:
-                ids += self._parsing.encode(piece, add_special_tokens=False).ids
-        return ids
+            frame.append(int(piece) if position % 2 else list(self._parsing.encode(piece, add_special_tokens=False).ids))
+        return frame
 
     @cached_property
     def _byte_of(self) -> dict[str, int]:

@@ -18,13 +18,16 @@ def test_normalise_folds_widths_and_white_space_but_not_case():
         ("Noise cancelling headphones", "en"),
         ("A long English text about the one character 茶 and what it means to the people", "en"),
         ("12345", "en"),
+        ("茶 123 456 789 ½ ²", "zh"),  # numbers are no words
     ],
 )
 def test_detect_language(text, language):
     assert detect_language(text) == language
 
 
-@pytest.mark.parametrize(("text", "offset"), [("a\x00b", 1), ("a\u202eb", 1), ("\ud800", 0), ("a\nb\tc", None), ("降噪🎧", None)])
+@pytest.mark.parametrize(
+    ("text", "offset"), [("a\x00b", 1), ("a\u202eb", 1), ("\ud800", 0), ("a\nb\tc", None), ("ab\x85", 2), ("降噪🎧", None)]
+)
 def test_first_control(text, offset):
     assert first_control(text) == offset
 

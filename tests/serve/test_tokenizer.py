@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,32 @@ def test_messages_stand_in_a_conversation_in_their_order(other: PreTrainedTokeni
     tokenizer = HuggingFaceTokenizer(other)
     ids = tokenizer.conversation([Message("system", " one"), Message("user", "two ")])
     assert tokenizer.decode(ids) == "[system] one[user]two "
+
+
+def test_a_template_that_names_the_day_is_asked_every_day(
+    other: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Today(date):
+        day_of_month = 1
+
+        @classmethod
+        def today(cls) -> date:
+            return cls(2026, 11, cls.day_of_month)
+
+    monkeypatch.setattr("serve.tokenizer.date", Today)
+    other.chat_template = "{{ day }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    tokenizer = HuggingFaceTokenizer(other)
+    made = []
+    apply = tokenizer.transformers.apply_chat_template
+    monkeypatch.setattr(
+        tokenizer.transformers,
+        "apply_chat_template",
+        lambda *given, **more: made.append(1) or apply(*given, day=len(made), **more),
+    )
+    said = [tokenizer.decode(tokenizer.conversation([Message("user", text)])) for text in ("a", "b")]
+    Today.day_of_month = 2
+    said.append(tokenizer.decode(tokenizer.conversation([Message("user", "c")])))
+    assert said == ["1[user]a", "1[user]b", "2[user]c"]
 
 
 @pytest.mark.parametrize(
