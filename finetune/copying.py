@@ -15,7 +15,7 @@ import logging
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,53 +40,51 @@ log = logging.getLogger("finetune.copying")
 
 BATCH, WARM_UP = 32, 50
 
-LONGEST = 400
-"""Tokens of a row; longer ones are not learned."""
+WIDTHS = (96, 176, 304)
+"""Of batches: few, since each is compiled for itself. Longer rows are not learned."""
 
 
-def batches(
-    episodes: Iterator[Episode], encoder: Encoder, *, budget: int, pool: int = 128
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Ids and labels, at most `budget` tokens a batch with padding (on the right), rows of like length together."""
-    while True:
-        rows = [(encoder.prompt(episode), encoder.answer(episode)) for episode in (next(episodes) for _ in range(pool))]
-        rows = sorted((row for row in rows if len(row[0]) + len(row[1]) <= LONGEST), key=lambda row: len(row[0]) + len(row[1]))
-        made: list[list[tuple[list[int], list[int]]]] = [[]]
-        for row in rows:
-            if (len(made[-1]) + 1) * (len(row[0]) + len(row[1])) > budget:
-                made.append([])
-            made[-1].append(row)
-        random.shuffle(made)
-        for batch in made:
-            width = max(len(prompt) + len(answer) for prompt, answer in batch)
-            ids = torch.full((len(batch), width), encoder.tokenizer.transformers.pad_token_id)
-            labels = torch.full((len(batch), width), IGNORED)
-            for place, (prompt, answer) in enumerate(batch):
-                ids[place, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
-                labels[place, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
-            yield ids, labels
+def batches(episodes: Iterable[Episode], encoder: Encoder, *, budget: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Ids and labels of `budget` tokens at most with padding (on the right): rows of like length, as soon as there are enough."""
+    waiting: dict[int, list[tuple[list[int], list[int]]]] = {width: [] for width in WIDTHS}
+    pad = encoder.tokenizer.transformers.pad_token_id
+    for episode in episodes:
+        prompt, answer = encoder.prompt(episode), encoder.answer(episode)
+        width = next((width for width in WIDTHS if width >= len(prompt) + len(answer)), None)
+        if width is None:
+            continue
+        waiting[width].append((prompt, answer))
+        if len(waiting[width]) < budget // width:
+            continue
+        ids = torch.full((len(waiting[width]), width), pad)
+        labels = torch.full_like(ids, IGNORED)
+        for place, (prompt, answer) in enumerate(waiting[width]):
+            ids[place, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
+            labels[place, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
+        waiting[width].clear()
+        yield ids, labels
 
 
-def answer_loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def answer_loss(model: Any, layers: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean over the answers' tokens. Padding is behind everything, so that no mask is needed."""
-    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
+    hidden = layers(input_ids=ids).last_hidden_state[:, :-1]
     learned = labels[:, 1:] != IGNORED
     return cross_entropy(model.lm_head(hidden[learned]).float(), labels[:, 1:][learned])
 
 
 def learn(
-    model: Any, episodes: Iterator[Episode], encoder: Encoder, *, tokens: int, rate: float, budget: int
+    model: Any, episodes: Iterator[Episode], encoder: Encoder, *, tokens: int, rate: float, budget: int, compiled: bool = False
 ) -> Iterator[tuple[int, float]]:
     """Train in place until `tokens` tokens were read, padding not counted; yields after each batch how many were, and its loss.
     The rate rises over 50 batches and falls to a tenth in the end."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
-    read = 0
+    layers, read = torch.compile(model.model, dynamic=False) if compiled else model.model, 0
     model.train()
     for step, (ids, labels) in enumerate(batches(episodes, encoder, budget=budget), start=1):
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, step / WARM_UP) * (1 - 0.9 * min(1, read / tokens))
         with torch.autocast(ids.device.type, torch.bfloat16):
-            loss = answer_loss(model, ids, labels)
+            loss = answer_loss(model, layers, ids, labels)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -189,6 +187,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=3072, help="tokens of a batch")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--rows", type=int, default=100, help="rows of each measurement")
+    parser.add_argument("--compile", action="store_true", help="twice as fast on a CPU, after some minutes")
     parser.add_argument("--judged", type=int, default=300, help="rows of each set that nothing is trained on")
     parser.add_argument("--compare", action="store_true", help="in the end, with priors of several weights, beside none")
     parser.add_argument("--seed", type=int, default=0)
@@ -231,7 +230,7 @@ def main() -> None:
     due = options.every
     rows = drawn(options.task, learned, shop, random.Random(options.seed))
     settings = {"tokens": options.tokens, "rate": options.learning_rate, "budget": options.batch}
-    for read, loss in learn(model, rows, encoder, **settings) if options.tokens else ():
+    for read, loss in learn(model, rows, encoder, **settings, compiled=options.compile) if options.tokens else ():
         losses.append(loss)
         if len(losses) % 20 == 0:
             log.info("%d tokens, loss %.4f", read, sum(losses[-20:]) / 20)

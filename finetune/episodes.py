@@ -94,7 +94,7 @@ def _is_label(text: str) -> bool:
     return 0 < len(text) <= 60 and first_control(text) is None and "\ufffd" not in text and normalise(text) == text
 
 
-def copying(spans: Spans, rng: random.Random, most: int = 24) -> Episode:
+def copying(spans: Spans, rng: random.Random, most: int = 16) -> Episode:
     """All of up to `most` labels, in the order shown: many copies in a row are what heads that copy are made by."""
     language = rng.choice(("en", "zh"))
     labels = tuple(spans.labels(rng.randint(1, most), language, rng))
