@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from finetune.calibrate import Asked, Calibrated
     from hangtag.bundle import Bundle
     from hangtag.calibration import Calibration
-    from hangtag.vocabulary import TagVocabulary
     from serve.settings import Settings
+    from serve.suggester import Suggester
 
 
 def calibrate(
@@ -59,10 +59,12 @@ def calibrate(
     import asyncio
     from importlib.util import find_spec
 
-    from finetune.calibrate import calibrate, check_enough, keep
+    from eval.rows import read_file
+    from finetune.calibrate import calibrate, check_enough, corpus_over, keep
     from hangtag.bundle import Bundle
     from hangtag.calibration import PRECISION
     from hangtag.errors import InvalidInput, InvalidSettings
+    from hangtag.formats import read_vocabulary
     from serve.settings import read_settings
 
     if plot is not None and find_spec("matplotlib") is None:
@@ -77,8 +79,12 @@ def calibrate(
     if unseen:
         settings = settings.model_copy(update={"vocabulary": None, "memory": None})
     own = Bundle.load(bundle).vocabulary
+    known = own if settings.vocabulary is None else read_vocabulary(settings.vocabulary)
     corpora = [
-        _corpus(file, None if unseen else settings.vocabulary or own, skip_bad, known_tags).limited(limit) for file in rows
+        corpus_over(
+            read_file(file, skip_bad=skip_bad), None if unseen else known, skip_bad=skip_bad, known_tags=known_tags
+        ).limited(limit)
+        for file in rows
     ]
     check_enough([len(corpus.gold) for corpus in corpora], unseen=unseen)
     options = {"k": max_tags, "exactly": exactly, "explain": not no_explanation, "partly": partly}
@@ -93,44 +99,28 @@ def calibrate(
     _show(done, after, corpora, precision, unseen)
 
 
-def _corpus(file: Path, vocabulary: Path | TagVocabulary | None, skip_bad: bool, known_tags: bool) -> Corpus:
-    """The rows of a file over a vocabulary; None: over the labels that they have themselves."""
-    from eval.corpus import prepare
-    from eval.labels import labels_of
-    from eval.rows import read_file
-    from hangtag.formats import read_vocabulary
-
-    rows = read_file(file, skip_bad=skip_bad)
-    if vocabulary is None:
-        vocabulary, _ = labels_of([rows], file.name)
-    tags = read_vocabulary(vocabulary) if isinstance(vocabulary, Path) else vocabulary
-    return prepare(None, rows, tags, skip_bad=skip_bad, known_tags=known_tags)
-
-
 async def _ask(settings: Settings, corpora: list[Corpus], **options: Any) -> list[Asked]:
     from functools import partial
-    from tempfile import TemporaryDirectory
 
     from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
     from cli.console import load_suggester, messages
-    from finetune.calibrate import ask_rows
-    from hangtag.formats import write_jsonl
+    from finetune.calibrate import Tick, ask_corpora
 
-    columns = (*Progress.get_default_columns()[:2], TimeElapsedColumn(), TimeRemainingColumn())
-    found = []
-    with TemporaryDirectory() as folder:
-        for corpus in corpora:
-            file = Path(folder) / "vocabulary.jsonl"
-            write_jsonl(corpus.vocabulary, file)
-            suggester = load_suggester(settings.model_copy(update={"vocabulary": file}))
-            try:
-                with Progress(*columns, console=messages()) as bars:
-                    bar = bars.add_task(f"Suggesting ({corpus.test.path.name})", total=len(corpus.gold))
-                    found.append(await ask_rows(suggester, corpus, partial(bars.advance, bar), **options))
-            finally:
-                await suggester.engine.close()
-    return found
+    bars = Progress(*Progress.get_default_columns()[:2], TimeElapsedColumn(), TimeRemainingColumn(), console=messages())
+
+    def load(file: Path) -> Suggester:
+        bars.stop()  # loading shows progress of its own
+        return load_suggester(settings.model_copy(update={"vocabulary": file}))
+
+    def begin(corpus: Corpus) -> Tick:
+        bars.start()
+        return partial(bars.advance, bars.add_task(f"Suggesting ({corpus.test.path.name})", total=len(corpus.gold)))
+
+    try:
+        return await ask_corpora(corpora, load, begin, **options)
+    finally:
+        bars.stop()
 
 
 def _show(done: Calibrated, after: Bundle, corpora: list[Corpus], precision: float, unseen: bool) -> None:

@@ -114,8 +114,51 @@ def export(
     console.print(f'Next: hangtag suggest --bundle {output} "..."; hangtag bundle diff OTHER {output}', soft_wrap=True)
 
 
+@app.command()
+def make(
+    recipe: RecipeArgument,
+    output: Annotated[Path, typer.Option("--output", metavar="BUNDLE", help="The bundle's directory; it must not exist.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="The public sets; without them the model learns from synthetic rows only."),
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option("--work", metavar="DIR", help="Where what is half done lies (else the recipe's `output`).")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Make the bundled model from nothing: tokenizer, base weights, adapter, bundle, calibration.
+
+    Said again after an interruption, it goes on where it was.
+
+    Example: hangtag finetune make finetune/recipes/mini.yaml --data DIR --output hangtag-mini
+    """
+    import logging
+
+    from cli.console import output as stdout
+
+    _ready()
+    from finetune.reading import read_mini
+
+    given = read_mini(recipe, set_ or ())
+    from finetune.making import make_bundle
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("finetune").setLevel(logging.INFO)
+    bundle = make_bundle(given, data, output, work or given.output)
+    stdout().print(f"{bundle.model} in {output}", soft_wrap=True)
+
+
 def read(path: Path | None, overrides: Sequence[str] | None) -> Recipe:
     """The recipe in a file, None: smoke.yaml. Libraries that fine-tuning needs are there afterwards, and quiet."""
+    _ready()
+    from finetune.reading import RECIPES, read_recipe
+
+    return read_recipe(path or RECIPES / "smoke.yaml", overrides or ())
+
+
+def _ready() -> None:
+    """Libraries that fine-tuning needs are there, and quiet."""
     from importlib.util import find_spec
 
     from hangtag.errors import InvalidSettings
@@ -124,9 +167,6 @@ def read(path: Path | None, overrides: Sequence[str] | None) -> Recipe:
         raise InvalidSettings(f"fine-tuning needs {', '.join(missing)}; install hangtag with the extra finetune")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait make a busy machine 20 times slower
     _quiet()
-    from finetune.reading import RECIPES, read_recipe
-
-    return read_recipe(path or RECIPES / "smoke.yaml", overrides or ())
 
 
 def _quiet() -> None:

@@ -8,15 +8,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from eval.calibration import calibration_gaps
-from eval.corpus import Corpus
+from eval.corpus import Corpus, prepare
+from eval.labels import labels_of
+from eval.rows import RowFile
 from eval.run import CONCURRENCY, Question, make_questions
 from hangtag.bundle import Bundle, write_calibration
 from hangtag.calibration import ANY, MEMORY, WORDS, Calibration, Clues, Flags, Floats
 from hangtag.errors import InvalidData, InvalidInput
+from hangtag.formats import write_jsonl
+from hangtag.vocabulary import TagVocabulary
 from serve.calibrating import FEWEST_ROWS, Cases, fit_curve, log_loss
 from serve.suggester import Suggester
 
@@ -96,6 +102,31 @@ async def ask_rows(
         await asyncio.gather(*tasks, return_exceptions=True)
     confidences = [confidence for row in answered for _, _, confidence in row]
     return Asked([[(clues, right) for clues, right, _ in row] for row in answered], np.array(confidences))
+
+
+def corpus_over(rows: RowFile, vocabulary: TagVocabulary | None, *, skip_bad: bool = False, known_tags: bool = False) -> Corpus:
+    """The rows over a vocabulary; None: over the labels that they have themselves."""
+    if vocabulary is None:
+        vocabulary, _ = labels_of([rows], rows.path.name)
+    return prepare(None, rows, vocabulary, skip_bad=skip_bad, known_tags=known_tags)
+
+
+async def ask_corpora(
+    corpora: Sequence[Corpus], load: Callable[[Path], Suggester], begin: Callable[[Corpus], Tick], **options: Any
+) -> list[Asked]:
+    """`ask_rows` of each corpus, by a suggester that `load` makes over a file with its vocabulary; `begin` hears of each and
+    gives what ticks."""
+    found = []
+    with TemporaryDirectory() as folder:
+        for corpus in corpora:
+            file = Path(folder) / "vocabulary.jsonl"
+            write_jsonl(corpus.vocabulary, file)
+            suggester = load(file)
+            try:
+                found.append(await ask_rows(suggester, corpus, begin(corpus), **options))
+            finally:
+                await suggester.engine.close()
+    return found
 
 
 def calibrate(asked: Sequence[Asked], precision: float | None, *, unseen: bool = False) -> Calibrated:

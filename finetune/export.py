@@ -80,9 +80,9 @@ def _write(
         paths["base"] = "base"
     else:
         if files.hub is None:
-            _copy(files.directory, part / "base")
+            copy_weights(files.directory, part / "base")
             paths["base"] = "base"
-        _copy(run / BEST, part / "adapter")
+        copy_weights(run / BEST, part / "adapter")
         configuration = part / "adapter" / "adapter_config.json"
         settings = json.loads(configuration.read_text(encoding="utf-8")) | {"base_model_name_or_path": files.hub or "../base"}
         configuration.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -108,8 +108,8 @@ def _best(evaluations: list[dict[str, float]], metric: str) -> dict[str, float]:
     return max(evaluations, key=lambda each: each[metric])  # of equals the first, which is the one that was kept
 
 
-def _copy(source: Path, target: Path) -> None:
-    """The files that a bundle may have; links are followed."""
+def copy_weights(source: Path, target: Path) -> None:
+    """The files of a base or an adapter that a bundle may have; links are followed."""
     target.mkdir()
     for file in sorted(source.iterdir()):
         if file.suffix in COPIED and file.is_file():

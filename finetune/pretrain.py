@@ -1,12 +1,9 @@
 """Pre-training of the bundled model's base weights from nothing: tokenizer, rows, training. It knows the starter vocabulary
-and no merchant's; `finetune/train.py` makes the adapter.
-
-    python -m finetune.pretrain --output runs/base [--data DIR] [--examples 400000]
+and no merchant's; `finetune/train.py` makes the adapter, `finetune/making.py` calls both.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from collections.abc import Iterator
@@ -17,12 +14,12 @@ from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
 
 from eval.datasets import convert
 from finetune.loop import LoopSettings, train
+from finetune.mini import Pretraining
 from finetune.rows import RowEncoder, TokenRows, TrainingRow
 from finetune.synthesize import LANGUAGES, Synthesizer, read_domains
 from finetune.tokenizer import train_tokenizer
 from hangtag.answer import AnswerCodec
 from hangtag.explanation import ExplanationGrammar
-from hangtag.formats import read_vocabulary
 from hangtag.vocabulary import TagVocabulary
 from prompts.render import TEMPLATES, PromptTemplate
 from serve.tokenizer import HuggingFaceTokenizer
@@ -77,51 +74,45 @@ def row_encoder(tokenizer: HuggingFaceTokenizer, vocabulary: TagVocabulary) -> R
     return RowEncoder(tokenizer, PromptTemplate.read(TEMPLATES / "mini.j2"), codecs)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--vocabulary", type=Path, default=Path("models/hangtag-mini/vocabulary.csv"))
-    parser.add_argument("--domains", type=Path, default=Path(__file__).parent / "domains.csv")
-    parser.add_argument("--data", type=Path, help="directory of the public sets; without it only synthetic rows")
-    parser.add_argument("--examples", type=int, default=400_000)
-    parser.add_argument("--tokens", type=int, default=8192)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--max-steps", type=int, default=-1, help="end after so many batches, not after all rows")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    set_seed(options.seed)
-    vocabulary = read_vocabulary(options.vocabulary)
-    texts = plain_texts(options.data) if options.data else []
-    base: Path = options.output / "base"
+def pretrain(settings: Pretraining, vocabulary: TagVocabulary, domains: Path, data: Path | None, folder: Path) -> Path:
+    """Tokenizer and base weights in `folder`, and where they are; what an interrupted call left there is gone on with. `data` is
+    the directory of the public sets; without it only synthetic rows are learned from."""
+    set_seed(settings.seed)
+    texts = plain_texts(data) if data else []
+    base = folder / "base"
     if not (base / "tokenizer.json").exists():
-        sample = synthetic_rows(vocabulary, options.domains, count=TOKENIZER_EXAMPLES, seed=options.seed + 1)
+        sample = synthetic_rows(vocabulary, domains, count=TOKENIZER_EXAMPLES, seed=settings.seed + 1)
         labels = [f"\n{label}\n" for language in LANGUAGES for label in vocabulary.written(language)]
         corpus = [text for row in sample for text in (row.listing.text(), row.explanation)]
-        train_tokenizer([*corpus, *labels * 20, *texts], base, size=options.tokens)
+        train_tokenizer([*corpus, *labels * 20, *texts], base, size=settings.tokens)
         log.info("tokenizer trained on %d texts", len(corpus) + len(texts))
     tokenizer = HuggingFaceTokenizer.load(base)
-    encoder = row_encoder(tokenizer, vocabulary)
-    cache = options.output / "rows.npz"
-    if not cache.exists():
-        rows = synthetic_rows(vocabulary, options.domains, count=options.examples, seed=options.seed)
-        plain: Iterator[tuple[list[int], list[int]]] = (([], [*tokenizer.encode(text), tokenizer.eos_id]) for text in texts)
-        encoded = TokenRows.collect(
-            (pair for source in (map(encoder.encode, rows), plain) for pair in source), longest=LONGEST_ROW
-        )
-        encoded.save(cache)
-        log.info("%d rows of %d fit, %d tokens", len(encoded), options.examples + len(texts), encoded.offsets[-1])
-    encoded = TokenRows.load(cache)
+    rows = _rows(settings, row_encoder(tokenizer, vocabulary), vocabulary, domains, texts, folder / "rows.npz")
     config = model_config(tokenizer.size, tokenizer.eos_id, tokenizer.transformers.pad_token_id)
     config._attn_implementation = "eager"  # compiled, faster than scaled_dot_product_attention on a CPU
     model = Qwen3ForCausalLM(config)
     log.info("%.2f M parameters", sum(parameter.numel() for parameter in model.parameters()) / 1e6)
-    settings = LoopSettings(learning_rate=options.learning_rate, seed=options.seed, max_steps=options.max_steps)
-    losses = train(model, encoded, options.output / "checkpoints", settings, pad_id=tokenizer.transformers.pad_token_id)
+    loop = LoopSettings(learning_rate=settings.learning_rate, seed=settings.seed, max_steps=settings.steps or -1)
+    losses = train(model, rows, folder / "checkpoints", loop, pad_id=tokenizer.transformers.pad_token_id)
     model.to(torch.bfloat16).save_pretrained(base, safe_serialization=True)
-    (options.output / "losses.json").write_text(json.dumps(losses, indent=1))
+    (folder / "losses.json").write_text(json.dumps(losses, indent=1))
     log.info("loss %s -> %s; base weights in %s", losses[:1], losses[-1:], base)
+    return base
 
 
-if __name__ == "__main__":
-    main()
+def _rows(
+    settings: Pretraining, encoder: RowEncoder, vocabulary: TagVocabulary, domains: Path, texts: list[str], cache: Path
+) -> TokenRows:
+    """Synthetic rows and plain texts as ids, made once."""
+    if not cache.exists():
+        rows = synthetic_rows(vocabulary, domains, count=settings.examples, seed=settings.seed)
+        tokenizer = encoder.tokenizer
+        plain: Iterator[tuple[list[int], list[int]]] = (([], [*tokenizer.encode(text), tokenizer.eos_id]) for text in texts)
+        encoded = TokenRows.collect(
+            (pair for source in (map(encoder.encode, rows), plain) for pair in source), longest=LONGEST_ROW
+        )
+        part = cache.with_suffix(".part.npz")
+        encoded.save(part)
+        part.replace(cache)
+        log.info("%d rows of %d fit, %d tokens", len(encoded), settings.examples + len(texts), encoded.offsets[-1])
+    return TokenRows.load(cache)

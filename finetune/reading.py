@@ -11,21 +11,34 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ValidationError
 
 from finetune.config import DataFile, Recipe
+from finetune.mini import MiniRecipe
 from hangtag.errors import InvalidSettings
 
 RECIPES = Path(__file__).parent / "recipes"
 """The recipes that come with hangtag."""
 
 
+R = TypeVar("R", bound=BaseModel)
+
+
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a file, with `overrides` such as "lora.rank=8" put over it. Raises `InvalidSettings` naming file, line and
     key, for a key that does not exist with the nearest one that does."""
+    return _located(_read(path, overrides, Recipe), path.parent.resolve())
+
+
+def read_mini(path: Path, overrides: Sequence[str] = ()) -> MiniRecipe:
+    """The same for the recipe of the bundled model."""
+    return _read(path, overrides, MiniRecipe).located(path.parent.resolve())
+
+
+def _read(path: Path, overrides: Sequence[str], kind: type[R]) -> R:
     try:
         text = path.read_text(encoding="utf-8")
         tree, given = yaml.compose(text), yaml.safe_load(text)
@@ -40,10 +53,9 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         _put(given, override)
     try:
-        recipe = Recipe.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
-        raise InvalidSettings(_explained(error, path, tree), field=_dotted(error.errors()[0]["loc"])) from error
-    return _located(recipe, path.parent.resolve())
+        raise InvalidSettings(_explained(error, path, tree, kind), field=_dotted(error.errors()[0]["loc"])) from error
 
 
 def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
@@ -78,20 +90,20 @@ def _put(given: dict[str, Any], override: str) -> None:
         raise InvalidSettings(f"--set {override!r}: {text!r} is not valid YAML", field="set") from error
 
 
-def _explained(error: ValidationError, path: Path, tree: yaml.Node) -> str:
+def _explained(error: ValidationError, path: Path, tree: yaml.Node, kind: type[BaseModel]) -> str:
     found = error.errors()
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])  # a misspelt key is also a missing one
     place, line = _dotted(first["loc"]), _line(tree, first["loc"])
     where = f"{path}: " + (f"line {line}: " if line else "")
     if first["type"] == "extra_forbidden":
         parent = re.sub(r"\.\d+(?=\.|$)", "", _dotted(first["loc"][:-1]))
-        known = [key[len(parent) + 1 if parent else 0 :] for key in keys() if key.rpartition(".")[0] == parent]
+        known = [key[len(parent) + 1 if parent else 0 :] for key in keys(kind) if key.rpartition(".")[0] == parent]
         wrong = str(first["loc"][-1])
         near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
         return f"{where}unknown key {place!r}; {hint}"
     if first["type"] == "missing":
-        return f"{where}the key {place!r} is missing; the reference recipe says what it means"
+        return f"{where}the key {place!r} is missing; the recipes that come with hangtag say what it means"
     message = first["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(first["input"], (dict, BaseModel)) else f" (it is {first['input']!r})"
     return f"{where}{place + ': ' if place else ''}{message}{shown}"

@@ -12,7 +12,7 @@ RECIPES = Path(__file__).parents[2] / "finetune" / "recipes"
 REFERENCE = RECIPES / "qwen3-4b-qlora-24gb.yaml"
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted({*RECIPES.glob("*.yaml")} - {RECIPES / "mini.yaml"}), ids=lambda path: path.stem)
 def test_shipped_recipes_can_be_read(path: Path):
     recipe = read_recipe(path)
     assert recipe.data.files[0].path == RECIPES / "shop.csv"

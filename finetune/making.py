@@ -1,0 +1,158 @@
+"""The bundled model from nothing, by one recipe: tokenizer, base weights, adapter, bundle, calibration. It knows the order of the
+stages and what each has left; how a stage works is known by its own module.
+
+A stage that is done is not done again, and one that was interrupted goes on. The bundle is made beside its place and moved there
+as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from eval.corpus import Corpus
+from eval.datasets import SETS, convert
+from eval.rows import Row, RowFile, read_file, write_rows
+from finetune.calibrate import Asked, Tick, ask_corpora, calibrate, corpus_over, keep
+from finetune.export import copy_weights
+from finetune.heldout import rows_of
+from finetune.mini import MiniRecipe
+from finetune.pretrain import CONTEXT, PLAIN_TEXT_SETS, pretrain
+from finetune.synthesize import LANGUAGES, Synthesizer, read_domains
+from finetune.train import train_adapter
+from hangtag.bundle import Bundle, write_manifest
+from hangtag.errors import InvalidData, InvalidSettings
+from hangtag.formats import read_vocabulary
+from hangtag.vocabulary import TagVocabulary
+from prompts.render import TEMPLATES
+from serve.assemble import assemble
+
+log = logging.getLogger("finetune.making")
+
+SERVED_CONTEXT = 512
+"""Longer prompts than training's longest row are read, but not without end."""
+
+assert SERVED_CONTEXT <= CONTEXT
+
+MAX_TAGS = 5
+"""Of an answer whose confidences are calibrated."""
+
+MADE = "made.json"
+FILES = {"base": "base", "adapter": "adapter", "prompt": "prompt.j2", "vocabulary": "vocabulary.csv"}
+
+
+def make_bundle(recipe: MiniRecipe, data: Path | None, output: Path, work: Path) -> Bundle:
+    """Make the bundle in `output`, which must not exist, through stages in `work`. `data` is the directory of the public sets;
+    without it the model learns from synthetic rows alone and is calibrated for its own vocabulary alone. Raises `InvalidSettings`
+    for an output that is there, `InvalidData` for a set that is not, before anything is trained."""
+    if output.exists():
+        raise InvalidSettings(f"{output}: something is there already; give another --output", field="output")
+    check_sets(recipe, data)
+    vocabulary = read_vocabulary(recipe.vocabulary)
+    sets = "" if data is None else str(data.resolve())
+    base = _stage(
+        work / "base",
+        f"{recipe.hash('base')} {sets}",
+        lambda folder: pretrain(recipe.base, vocabulary, recipe.domains, data, folder),
+    )
+    adapter = _stage(
+        work / "adapter",
+        f"{recipe.hash('base', 'adapter')} {sets}",
+        lambda folder: train_adapter(recipe.adapter, base, vocabulary, recipe.domains, data, folder),
+    )
+    part = work / "bundle"
+    shutil.rmtree(part, ignore_errors=True)
+    write_bundle(recipe, base, adapter, part)
+    _calibrate(recipe, part, vocabulary, data, work)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(part, output)
+    return Bundle.load(output)
+
+
+def check_sets(recipe: MiniRecipe, data: Path | None) -> None:
+    """Raises `InvalidData` for a set that is unknown, or whose file is not in `data`."""
+    if data is None:
+        return
+    for name in (*PLAIN_TEXT_SETS, *recipe.calibration.sets):
+        if name not in SETS:
+            raise InvalidData(f"unknown data set {name!r}; use one of {', '.join(SETS)}", field="calibration.sets")
+        file = data / SETS[name][0]
+        if not file.exists():
+            raise InvalidData(f"{file}: there is no such file; give the directory of the public sets with --data", field="data")
+
+
+def write_bundle(recipe: MiniRecipe, base: Path, adapter: Path, directory: Path) -> None:
+    """Base, adapter, prompt and vocabulary in a new directory, tied by a manifest."""
+    directory.mkdir(parents=True)
+    copy_weights(base, directory / FILES["base"])
+    copy_weights(adapter, directory / FILES["adapter"])
+    configuration = directory / FILES["adapter"] / "adapter_config.json"
+    settings = json.loads(configuration.read_text(encoding="utf-8")) | {"base_model_name_or_path": "../base"}
+    configuration.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    shutil.copyfile(TEMPLATES / "mini.j2", directory / FILES["prompt"])
+    shutil.copyfile(recipe.vocabulary, directory / FILES["vocabulary"])
+    fields = {
+        "name": recipe.name,
+        "version": recipe.version,
+        "languages": list(LANGUAGES),
+        "context": SERVED_CONTEXT,
+        "weights": recipe.weights.model_dump(),
+    }
+    write_manifest(directory, fields, FILES)
+
+
+def _stage(folder: Path, made_of: str, make: Callable[[Path], Path]) -> Path:
+    """What `make` leaves in `folder`, or has left there. Raises `InvalidSettings` where it was begun with something else."""
+    note = folder / MADE
+    if not note.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(note, {"of": made_of, "result": None})
+    before = json.loads(note.read_text(encoding="utf-8"))
+    if before["of"] != made_of:
+        raise InvalidSettings(
+            f"{folder}: this was begun with another recipe, vocabulary or --data; give another --work, or remove it", field="work"
+        )
+    if before["result"] is None:
+        result = make(folder)
+        _write(note, {"of": made_of, "result": result.name})
+        return result
+    log.info("%s: done before", folder)
+    return folder / str(before["result"])
+
+
+def _write(note: Path, content: dict[str, str | None]) -> None:
+    part = note.with_suffix(".part")
+    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    part.replace(note)
+
+
+def _calibrate(recipe: MiniRecipe, bundle: Path, vocabulary: TagVocabulary, data: Path | None, work: Path) -> None:
+    """Curves for the bundle's own vocabulary, on synthetic listings of templates and wordings that are held out, and, with the
+    public sets, for vocabularies that nobody knows."""
+    wanted = recipe.calibration
+    synthesizer = Synthesizer(vocabulary, read_domains(recipe.domains), split="test", seed=wanted.seed)
+    rows = _row_file(rows_of(synthesizer, wanted.listings), work / "heldout.jsonl")
+    asked = _ask(bundle, [corpus_over(rows, vocabulary)])
+    keep(bundle, calibrate(asked, wanted.precision), vocabulary.hash, memory=False)
+    if data and wanted.sets:
+        files = [_row_file(convert(name, data).rows, work / f"{name}.jsonl") for name in wanted.sets]
+        corpora = [corpus_over(file, None).limited(wanted.rows) for file in files]
+        keep(bundle, calibrate(_ask(bundle, corpora), None, unseen=True), None, memory=False)
+
+
+def _row_file(rows: list[Row], path: Path) -> RowFile:
+    write_rows(rows, path)
+    return read_file(path)
+
+
+def _ask(bundle: Path, corpora: list[Corpus]) -> list[Asked]:
+    def begin(corpus: Corpus) -> Tick:
+        log.info("%s: %d listings are asked", corpus.test.path.name, len(corpus.gold))
+        return lambda: None
+
+    return asyncio.run(ask_corpora(corpora, partial(assemble, bundle), begin, k=MAX_TAGS))
