@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from hangtag.errors import StoreUnavailable
+from serve.events_together import EventsTogether
 from serve.recommending import Recommender
-from serve.store import Store
+from serve.store import Store, Taken, UserEvent
 
 THREADS = 8
 
@@ -26,6 +27,7 @@ class Shelf:
     def __init__(self, store: Store | None = None) -> None:
         self.store = store
         self._recommender = Recommender(store) if store is not None else None
+        self._together = EventsTogether(self.use)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hangtag-store")
 
     async def start(self) -> None:
@@ -42,6 +44,10 @@ class Shelf:
         if store is None:
             raise StoreUnavailable("this server keeps nothing; start it with a store (HANGTAG_STORE)")
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(store))
+
+    async def add_events(self, tenant: str, events: Sequence[UserEvent]) -> Taken:
+        """See `Store.add_events`; requests that come while others are written are written together."""
+        return await self._together.add(tenant, events)
 
     async def recommend(self, work: Callable[[Recommender], T]) -> T:
         """The same with what recommends out of the store."""

@@ -31,4 +31,4 @@ async def take_in(
     parts = Parts("events", len(given), alone=not isinstance(body, EventsBody))
     with parts.told():
         events = parts.each(given, lambda each: each.event(suggester.vocabulary))
-        return TakenBody.of(await shelf.use(lambda store: store.add_events(caller.tenant, events)))
+        return TakenBody.of(await shelf.add_events(caller.tenant, events))

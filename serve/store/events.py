@@ -41,6 +41,11 @@ class Taken:
     added: int
     repeated: int
 
+    @classmethod
+    def of(cls, fresh: Sequence[bool]) -> Taken:
+        """Of events by whether each was new."""
+        return cls(sum(fresh), len(fresh) - sum(fresh))
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -68,9 +73,9 @@ class _Row:
         }
 
 
-def add(connection: Connection, tenant: str, given: Sequence[tuple[str, UserEvent]]) -> Taken:
-    """Take in events with the users' names in the store. Raises `InvalidHistory` naming the first that can't be taken in; then
-    nothing may be kept."""
+def add(connection: Connection, tenant: str, given: Sequence[tuple[str, UserEvent]]) -> list[bool]:
+    """Take in events with the users' names in the store; for each whether it was new. Raises `InvalidHistory` naming the first
+    that can't be taken in; then nothing may be kept."""
     rows = [_Row.of(name, event) for name, event in given]
     tags = product_tags(connection, tenant, {row.event.product for row in rows if not row.event.tags})
     for position, row in enumerate(rows):
@@ -82,18 +87,19 @@ def add(connection: Connection, tenant: str, given: Sequence[tuple[str, UserEven
     new = {(user, bytes(key)) for user, key in connection.execute(_insert(connection.dialect.name), values)}
     latest: dict[str, list[profiles.Recent]] = defaultdict(list)
     again: dict[int, list[int]] = defaultdict(list)
-    left = set(new)
+    fresh = []
     for position, (row, value) in enumerate(zip(rows, values, strict=True)):
         place = (value["user_id"], row.key)
-        if place not in left:
+        fresh.append(place in new)
+        if place not in new:
             again[place[0]].append(position)
             continue
-        left.remove(place)
+        new.remove(place)
         if mine := row.event.tags or tags[row.event.product]:
             latest[row.name].append((row.event.type, row.at, mine))
     _check_equal(connection, rows, again)
     profiles.extend(connection, tenant, [(locked[name], recent) for name, recent in latest.items()])
-    return Taken(len(new), len(rows) - len(new))
+    return fresh
 
 
 @cache

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 from sqlalchemy import select
 
@@ -58,24 +59,18 @@ class Store:
     def add_events(self, tenant: str, given: Sequence[UserEvent]) -> Taken:
         """Take in all of the events or none. Tags are ids; a product's own where an event has none. Raises `InvalidHistory`
         naming the first that can't be taken in."""
-        if not given:
-            return Taken(0, 0)
-        latest = self._clock() + FAST_CLOCK
-        named = []
-        for position, each in enumerate(given):
-            place = f"events[{position}]"
-            try:
-                named.append((self._user(tenant, each.user), each))
-                if each.event.product or not each.event.tags:
-                    checked_name(each.event.product, "product", InvalidHistory)
-                if each.key:
-                    checked_name(each.key, "idempotency key", InvalidHistory, field="idempotency_key")
-                if each.event.at > latest:
-                    raise InvalidHistory(f"the time {each.event.at.isoformat()} lies in the future", field="at")
-            except InvalidHistory as error:
-                raise InvalidHistory(f"{place}: {error}", field=f"{place}.{error.field}") from error
-        with self.database.write() as connection:
-            return events.add(connection, tenant, named)
+        return self.add_together(tenant, [given])[0]
+
+    def add_together(self, tenant: str, parts: Sequence[Sequence[UserEvent]]) -> list[Taken]:
+        """Take in several lists of events in one transaction, which takes hardly longer than one of them: all of it or nothing.
+        Raises `InvalidHistory`; its place is that in all of the lists together."""
+        named = self._checked(tenant, [each for part in parts for each in part])
+        fresh: list[bool] = []
+        if named:
+            with self.database.write() as connection:
+                fresh = events.add(connection, tenant, named)
+        ends = list(accumulate(map(len, parts)))
+        return [Taken.of(fresh[end - len(part) : end]) for part, end in zip(parts, ends, strict=True)]
 
     def profile(self, tenant: str, user: str, vocabulary: TagVocabulary) -> InterestProfile:
         """The user's interests now, rare tags counting more; of tags that the vocabulary has. Empty for an unknown user."""
@@ -224,6 +219,23 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self.database.close()
+
+    def _checked(self, tenant: str, given: Sequence[UserEvent]) -> list[tuple[str, UserEvent]]:
+        latest = self._clock() + FAST_CLOCK
+        named = []
+        for position, each in enumerate(given):
+            place = f"events[{position}]"
+            try:
+                named.append((self._user(tenant, each.user), each))
+                if each.event.product or not each.event.tags:
+                    checked_name(each.event.product, "product", InvalidHistory)
+                if each.key:
+                    checked_name(each.key, "idempotency key", InvalidHistory, field="idempotency_key")
+                if each.event.at > latest:
+                    raise InvalidHistory(f"the time {each.event.at.isoformat()} lies in the future", field="at")
+            except InvalidHistory as error:
+                raise InvalidHistory(f"{place}: {error}", field=f"{place}.{error.field}") from error
+        return named
 
     def _user(self, tenant: str, user: str) -> str:
         return self._names.stored(tenant, checked_name(user, "user", InvalidHistory))
