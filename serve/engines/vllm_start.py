@@ -5,6 +5,7 @@ vLLM's names, no request.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from serve.engines.sampled import COMPARED
 
 ADAPTERS_A_STEP = 4
 """Adapters whose requests can be in one step; requests for more wait their turn."""
+CPU_CACHE_BYTES = 1 << 30
+"""Of prompts and answers, unless VLLM_CPU_KVCACHE_SPACE or the options say otherwise: vLLM would take 92% of a machine's memory,
+and not start where others have some of it."""
 SMALLEST_CPU_BLOCK = 32
 """Tokens; vLLM's own choice for CPUs is 128, and of a prompt only whole blocks come from the cache."""
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -85,6 +89,7 @@ def arguments(bundle: Bundle, vocabularies: Path, options: Mapping[str, Any], me
         "max_model_len": bundle.context,
         "dtype": "bfloat16" if gpu else "float32",
         "block_size": None if gpu else SMALLEST_CPU_BLOCK,
+        **({} if gpu or _says_memory(options) else {"kv_cache_memory_bytes": CPU_CACHE_BYTES}),
         "load_format": "safetensors",
         "trust_remote_code": False,
         "generation_config": "vllm",
@@ -97,6 +102,11 @@ def arguments(bundle: Bundle, vocabularies: Path, options: Mapping[str, Any], me
         "additional_config": {DIRECTORY_OPTION: str(vocabularies.resolve())},
         **options,
     }
+
+
+def _says_memory(options: Mapping[str, Any]) -> bool:
+    """Whether a person says how much memory vLLM may take."""
+    return "VLLM_CPU_KVCACHE_SPACE" in os.environ or "gpu_memory_utilization" in options
 
 
 def merge(bundle: Bundle, directory: Path) -> None:
