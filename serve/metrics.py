@@ -27,10 +27,11 @@ _arrival: ContextVar[float] = ContextVar("arrival")
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Of one answer."""
+    """Of one answer. `cached` are those of the prompt that came from the engine's cache; None where it does not say."""
 
     prompt: int
     generated: int
+    cached: int | None = None
 
 
 class Metrics:
@@ -57,6 +58,8 @@ class Metrics:
         self._engine = histogram("request_inference_time_seconds", "How long the engine took for an answer.")
         self._prompt = counter("prompt_tokens", "Tokens of prompts.")
         self._generated = counter("generation_tokens", "Tokens of answers.")
+        self._looked_up = counter("prefix_cache_queries", "Tokens of prompts of which the engine says whether they were cached.")
+        self._cached = counter("prefix_cache_hits", "Tokens of prompts that came from the engine's cache.")
         self._succeeded = counter("request_success", "Requests that were answered.")
         self._failed = counter("request_failures", "Requests that were not, by the kind of error.", "error")
         self._suggestions = counter("suggestions", "Answers, by model and language.", "model_name", "language")
@@ -97,6 +100,9 @@ class Metrics:
         self._prompt.inc(tokens.prompt)
         self._generated.inc(tokens.generated)
         self._engine.observe(seconds)
+        if tokens.cached is not None:
+            self._looked_up.inc(tokens.prompt)
+            self._cached.inc(tokens.cached)
 
     def suggested(self, suggestion: Suggestion) -> None:
         """An answer was made of it."""

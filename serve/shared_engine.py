@@ -26,19 +26,20 @@ class SharedEngine:
         """See `Engine`."""
         begun = time.perf_counter()
         generation = await self.engine.generate(self._own(request))
-        self._count(request, len(generation.ids), begun)
+        self._count(request, len(generation.ids), generation.cached, begun)
         return generation
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Generation, None]:
         """See `StreamingEngine`."""
-        begun, tokens = time.perf_counter(), 0
+        begun, tokens, cached = time.perf_counter(), 0, None
         async with aclosing(pieces_of(self.engine, self._own(request))) as pieces:
             async for piece in pieces:
                 if not tokens:
                     self.metrics.first_token()
                 tokens += len(piece.ids)
+                cached = piece.cached if cached is None else cached
                 yield piece
-        self._count(request, tokens, begun)
+        self._count(request, tokens, cached, begun)
 
     async def close(self) -> None:
         """Closes nothing."""
@@ -46,5 +47,5 @@ class SharedEngine:
     def _own(self, request: GenerationRequest) -> GenerationRequest:
         return replace(request, adapter=self.adapter, cache_salt=self.cache_salt)
 
-    def _count(self, request: GenerationRequest, generated: int, begun: float) -> None:
-        self.metrics.generated(Tokens(len(request.prompt), generated), time.perf_counter() - begun)
+    def _count(self, request: GenerationRequest, generated: int, cached: int | None, begun: float) -> None:
+        self.metrics.generated(Tokens(len(request.prompt), generated, cached), time.perf_counter() - begun)

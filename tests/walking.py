@@ -50,7 +50,7 @@ class WalkingEngine:
                 token = request.codec.separator_id if self.abstains and request.codec.separator_id in tokens else tokens[0]
                 state = constraint.advance(state, token)
                 pieces += 1
-                yield Generation((token,), (-0.1,), (token,))
+                yield Generation((token,), (-0.1,), (token,), cached=len(request.prompt) - 1)
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled += 1
             raise

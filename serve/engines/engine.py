@@ -46,17 +46,20 @@ class GenerationRequest:
 class Generation:
     """The ids of an answer, its end included, and the log-probability of each after the mask at temperature 1 (nats). `unbiased`
     is for each the token that would have won without prior and evidence, for `hangtag.influence`; empty from an engine that
-    can't say or was not asked."""
+    can't say or was not asked. `cached` is how many of the prompt's tokens came from a cache, None from an engine that can't say;
+    answers are equal without it."""
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     unbiased: tuple[int, ...] = ()
+    cached: int | None = field(default=None, compare=False)
 
     def __add__(self, later: Generation) -> Generation:
         """What two pieces of one answer are together; `unbiased` is known where both know it."""
         known = len(self.unbiased) == len(self.ids) and len(later.unbiased) == len(later.ids)
         unbiased = self.unbiased + later.unbiased if known else ()
-        return Generation(self.ids + later.ids, self.logprobs + later.logprobs, unbiased)
+        cached = later.cached if self.cached is None else self.cached
+        return Generation(self.ids + later.ids, self.logprobs + later.logprobs, unbiased, cached)
 
 
 class Engine(Protocol):

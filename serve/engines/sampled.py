@@ -25,11 +25,12 @@ COMPARED = 8
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """Some tokens in a row: the log-probability of each after the mask and the biases, and those of the likeliest tokens there,
-    which may lack the sampled one."""
+    which may lack the sampled one. `cached`: see `Generation`."""
 
     ids: Sequence[int]
     logprobs: Sequence[float]
     likeliest: Sequence[Mapping[int, float]]
+    cached: int | None = None
 
 
 def extra_args(request: GenerationRequest) -> dict[str, Value]:
@@ -69,7 +70,7 @@ class AnswerReader:
         """The next tokens. Raises `InvalidAnswer` for one that can't follow, and at the end for what is no answer."""
         if self._trusted and not self._compares:
             self._ids += sampled.ids
-            return Generation(tuple(sampled.ids), tuple(sampled.logprobs))
+            return Generation(tuple(sampled.ids), tuple(sampled.logprobs), cached=sampled.cached)
         winners: list[int | None] = []
         for token, logprob, likeliest in zip(sampled.ids, sampled.logprobs, sampled.likeliest, strict=True):
             winner: int | None = token
@@ -85,7 +86,7 @@ class AnswerReader:
             self._codec.read(self._ids)
         unbiased = tuple(winner for winner in winners if winner is not None) if self._compares else ()
         self._compares &= len(unbiased) == len(winners)
-        return Generation(tuple(sampled.ids), tuple(sampled.logprobs), unbiased if self._compares else ())
+        return Generation(tuple(sampled.ids), tuple(sampled.logprobs), unbiased if self._compares else (), sampled.cached)
 
     def finish(self) -> None:
         """Raises `InvalidAnswer` where what was taken has no end."""

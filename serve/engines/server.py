@@ -166,7 +166,8 @@ def _sampled(reply: Mapping[str, Any], *, ends: bool) -> Sampled:
     likeliest = [{int(name.removeprefix("token_id:")): float(value) for name, value in (top or {}).items()} for top in tops]
     if not len(ids) == len(logprobs) == len(likeliest):
         raise ValueError(f"{len(ids)} tokens, {len(logprobs)} log-probabilities")
-    return Sampled(ids, logprobs, likeliest)
+    details = (reply.get("usage") or {}).get("prompt_tokens_details") or {}  # with --enable-prompt-tokens-details
+    return Sampled(ids, logprobs, likeliest, details.get("cached_tokens"))
 
 
 def _refusal(reply: httpx.Response) -> EngineError:

@@ -9,7 +9,7 @@ import itertools
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,7 @@ class VllmEngine:
         }
         async with aclosing(self._outputs(request.prompt, settings, request.adapter, request.cache_salt)) as outputs:
             async for output in outputs:
-                yield _sampled(output.outputs[0])
+                yield replace(_sampled(output.outputs[0]), cached=output.num_cached_tokens)
 
     async def _outputs(
         self, prompt: Sequence[int], settings: dict[str, Any], adapter_name: str | None = None, salt: str = ""

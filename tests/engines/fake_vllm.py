@@ -29,7 +29,8 @@ LOADED = "vllm:num_requests_running"
 @dataclass
 class FakeVllm:
     """`codecs` are those of its HANGTAG_VOCABULARY_DIR. `prior_counts` is how often; `status` what every completion gives instead
-    of an answer; `breaks_after` the pieces after which a stream breaks off."""
+    of an answer; `breaks_after` the pieces after which a stream breaks off; `tells_cached`, whether it has
+    --enable-prompt-tokens-details."""
 
     codecs: list[AnswerCodec]
     context: int = 512
@@ -40,6 +41,7 @@ class FakeVllm:
     breaks_after: int | None = None
     is_well: bool = True
     takes_adapters: bool = True
+    tells_cached: bool = True
     hold: asyncio.Event | None = None
     adapters: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -100,7 +102,8 @@ class FakeVllm:
             return _error(400, str(error))
         if body.get("stream"):
             return StreamingResponse(self._pieces(ids, logprobs, tops), media_type="text/event-stream")
-        return JSONResponse({"choices": [_choice(ids, logprobs, tops, "stop")]})
+        usage = {"prompt_tokens_details": {"cached_tokens": 1}} if self.tells_cached else {"prompt_tokens_details": None}
+        return JSONResponse({"choices": [_choice(ids, logprobs, tops, "stop")], "usage": usage})
 
     async def _pieces(self, ids: list[int], logprobs: list[float], tops: list[dict[str, float]]) -> AsyncIterator[str]:
         for position in range(len(ids)):

@@ -171,6 +171,17 @@ def test_pieces_are_the_answer(engine: ServingEngine, parts: Parts) -> None:
     run(both())
 
 
+def test_what_of_a_prompt_was_cached_is_told(engine: ServingEngine, parts: Parts) -> None:
+    request = parts.request(" ".join(SENTENCES[:4]), cache_salt="once")
+    first, again = (run(engine.generate(request)) for _ in range(2))
+    if isinstance(engine, LocalEngine):
+        assert first.cached is again.cached is None
+    else:
+        assert first.cached == 0
+        assert again.cached is not None
+        assert 32 <= again.cached < len(request.prompt), "all whole blocks but the last"
+
+
 def test_a_prior_decides_where_it_is_strong_and_it_is_told_that_it_did(engine: ServingEngine, parts: Parts) -> None:
     plain = parts.request(rules=AnswerRules(max_tags=1, explain=False), compare=True)
     requests = [replace(plain, prior=TagPrior({tag: 60.0})) for tag in range(len(parts.bundle.vocabulary))]

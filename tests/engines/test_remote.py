@@ -44,6 +44,14 @@ def test_an_answer_is_the_servers(codec: AnswerCodec, connect: Connect) -> None:
     assert engine.troubles() == ()
 
 
+@pytest.mark.parametrize(("told", "cached"), [(True, 1), (False, None)])
+def test_how_much_was_cached_is_known_where_the_server_tells(
+    codec: AnswerCodec, connect: Connect, told: bool, cached: int | None
+) -> None:
+    (generation,) = generate(connect(FakeVllm([codec], tells_cached=told)), request(codec))
+    assert generation.cached == cached
+
+
 def test_pieces_are_the_answer(codec: AnswerCodec, connect: Connect) -> None:
     engine = connect(FakeVllm([codec]))
 

@@ -35,6 +35,8 @@ def test_what_was_answered_is_counted_under_vllms_names(tiny_bundle: Path) -> No
         prompts = sum(len(request.prompt) for request in engine.requests)
         assert found["hangtag:prompt_tokens_total"] == prompts
         assert found["hangtag:generation_tokens_total"] > 6
+        assert found["hangtag:prefix_cache_queries_total"] == prompts
+        assert found["hangtag:prefix_cache_hits_total"] == prompts - 3, "WalkingEngine says that one token of each was new"
         assert found["hangtag:e2e_request_latency_seconds_count"] == 3
         assert found["hangtag:request_queue_time_seconds_count"] == 3
         assert found["hangtag:request_inference_time_seconds_count"] == 3
@@ -70,6 +72,7 @@ def test_an_engine_without_metrics_has_none(tiny_bundle: Path) -> None:
             found = samples((await client.get("/metrics")).text)
         assert found["hangtag:request_failures_total error=EngineError"] == 1
         assert found["hangtag:request_success_total"] == 0
+        assert found["hangtag:prefix_cache_queries_total"] == 0
         assert not any(name.startswith("vllm:") for name in found)
 
     asyncio.run(scene())

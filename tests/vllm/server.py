@@ -36,6 +36,7 @@ def command(served: Served, port: int, *options: str) -> list[str]:
         str(port),
         "--host",
         "127.0.0.1",
+        "--enable-prompt-tokens-details",
         *flags,
         *options,
     ]
