@@ -7,9 +7,10 @@ A request keeps its row of the machine for as long as vLLM keeps it in the batch
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class _Machine:
         if vocabularies is not None:  # at the engine's start, before it measures how much memory is left
             self._constraints = BatchConstraint(vocabularies.grammar, rows, width, device)
         self._refused: dict[int, int] = {}
-        self._thread = ThreadPoolExecutor(1, "hangtag-begin") if device.type == "cpu" else None
+        self._thread = ThreadPoolExecutor(1, "hangtag-begin", _beside_the_model) if device.type == "cpu" else None
         self._begun: list[Future[None]] = []
 
     def put(self, row: int, params: Any, tokens: Sequence[int]) -> None:
@@ -101,6 +102,13 @@ class _Machine:
                 if row in self._refused:
                     logits[position].fill_(-torch.inf)
                     logits[position, self._refused[row]] = 0.0
+
+
+def _beside_the_model() -> None:
+    """Let this thread run wherever the process above may: vLLM binds a worker to the cores of its model, and all that the worker
+    starts with it. There a thread would take turns with the model, whatever other cores have to do."""
+    with suppress(OSError, AttributeError):  # not on Linux, or not allowed
+        os.sched_setaffinity(0, os.sched_getaffinity(os.getppid()))
 
 
 @dataclass(slots=True, eq=False)
