@@ -86,6 +86,8 @@ class TaggedIndex:
         self._counted = -1
         self._counts: NDArray[np.int32] = np.zeros(WIDTH, dtype=np.int32)
         self._read: dict[Any, Entry] = {}
+        self._tagged: tuple[Any, dict[str, int]] = (None, {})
+        """How many entries have a tag, of the searcher that was asked last."""
         self._searcher = self._fresh()
 
     def __len__(self) -> int:
@@ -169,7 +171,13 @@ class TaggedIndex:
     def tagged(self, tags: Sequence[str]) -> NDArray[np.int64]:
         """How many entries have each tag (those just removed may count still)."""
         searcher = self._fresh()
-        return np.array([searcher.doc_freq("tags", tag) for tag in tags], dtype=np.int64)
+        of, counted = self._tagged
+        if of is not searcher:
+            self._tagged = searcher, (counted := {})
+        for tag in tags:
+            if tag not in counted:
+                counted[tag] = searcher.doc_freq("tags", tag)
+        return np.array([counted[tag] for tag in tags], dtype=np.int64)
 
     def tags(self) -> Counter[str]:
         """Every tag, and how many entries have it (see `tagged`)."""

@@ -24,7 +24,7 @@ from hangtag.prior import TagPrior
 from hangtag.vocabulary import TagVocabulary
 from serve.candidates import Candidate
 from serve.memory.evidence import Evidence, Floats, Integers, gather
-from serve.memory.index import Entry, TaggedIndex, entry_of
+from serve.memory.index import KEPT_READ, Entry, TaggedIndex, entry_of
 from serve.memory.neighbours import Neighbourhood, neighbourhood, say
 from serve.memory.terms import Terms, pack
 from serve.memory.trust import ENOUGH, Trust, read_trust, write_trust, written
@@ -126,6 +126,7 @@ class Memory:
     def __init__(self, directory: Path, vocabulary: TagVocabulary) -> None:
         self.directory = directory
         self.vocabulary = vocabulary
+        self._numbers: dict[tuple[str, ...], list[int]] = {}
         self._index = TaggedIndex(directory / INDEX)
         self._written = written(directory / TRUST)
         self._trust = read_trust(directory / TRUST)
@@ -150,7 +151,7 @@ class Memory:
     def over(self, vocabulary: TagVocabulary) -> Memory:
         """The same memory over the tags of another vocabulary; what either learns, both know."""
         other = copy(self)
-        other.vocabulary = vocabulary
+        other.vocabulary, other._numbers = vocabulary, {}
         return other
 
     @property
@@ -202,13 +203,14 @@ class Memory:
         _, near, tags = self._near(listing, NEIGHBOURS, held.group if held else "")
         said = say(near, tags)
         own = self.numbers(held.tags) if held else []
+        stated = self.trust.stated
 
         def times_used(numbers: Integers) -> Integers:
             names = [self.vocabulary.tags[number].id for number in numbers]
             return self._index.tagged(names) - np.isin(numbers, own)
 
         def rate(number: int) -> float:
-            return self.trust.stated.of(self.vocabulary.tags[number].id, given=int(number in own), stated=int(held is not None))
+            return stated.of(self.vocabulary.tags[number].id, given=int(number in own), stated=int(held is not None))
 
         return gather(said, words, times_used, rate)
 
@@ -240,7 +242,15 @@ class Memory:
         found = [entry for entry in self._index.search(terms, count + bool(without)) if entry.group != without]
         near, order = neighbourhood(pack(terms), [entry.terms for entry in found], self._index.rarity, self.trust.letters)
         ordered = [found[place] for place in order]
-        return ordered, near, [self.numbers(entry.tags) for entry in ordered]
+        return ordered, near, [self._numbers_of(entry.tags) for entry in ordered]
+
+    def _numbers_of(self, tags: tuple[str, ...]) -> list[int]:
+        """See `numbers`; of entries that are found again and again they are kept, and not to be changed."""
+        if (known := self._numbers.get(tags)) is None:
+            if len(self._numbers) >= KEPT_READ:
+                self._numbers = {}
+            known = self._numbers[tags] = self.numbers(tags)
+        return known
 
     def _entry(self, row: TaggedListing) -> tuple[Entry, Terms]:
         id = row.listing.id

@@ -8,6 +8,7 @@ Gaussian-process regression's weights). Listings that say the same twice then co
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from serve.memory.terms import BUCKETS, MOST_COUNTED, Packed, columns, counts
+from serve.memory.terms import BUCKETS, MOST_COUNTED, WIDTH, Packed, columns, counts
 
 RIDGE = 1.0
 VOTERS = 20
@@ -116,20 +117,15 @@ def _cosines(listings: Sequence[Packed], rarity: Rarity, letters: float) -> Floa
     proportion. Shape (listings, listings)."""
     terms = np.concatenate(listings)
     owner = np.repeat(np.arange(len(listings)), [len(packed) for packed in listings])
-    numbered = columns(terms).astype(np.uint64) << np.uint64(32) | np.arange(len(terms), dtype=np.uint64)
-    order = np.sort(numbered) & np.uint64(0xFFFFFFFF)  # a third of the time of argsort
-    terms, owner = terms[order], owner[order]
-    begins = np.flatnonzero(np.diff(columns(terms), prepend=-1))
-    owners = np.diff(begins, append=len(terms))
-    place = np.repeat(np.arange(len(begins)), owners)
-    different = columns(terms)[begins]
+    found = columns(terms)
+    place, different = _numbered(found)
     weights = LOGS[counts(terms)] * rarity(different)[place]
-    part = 2 * owner + (different >= BUCKETS)[place]  # of a listing: its words, its letters
+    part = 2 * owner + (found >= BUCKETS)  # of a listing: its words, its letters
     squares = np.bincount(part, weights**2, 2 * len(listings))
     shares = np.where(squares > 0, np.tile([1 - letters, letters], len(listings)), 0)
     shares /= np.maximum(np.repeat(shares.reshape(-1, 2).sum(axis=1), 2), 1e-9)  # a listing may have only one of them
     weights *= np.sqrt(shares / np.maximum(squares, 1e-9))[part]
-    shared = owners > 1  # what only one listing has lengthens it, no more
+    shared = np.bincount(place, minlength=len(different)) > 1  # what only one listing has lengthens it, no more
     rows = np.zeros((len(listings), int(shared.sum())), dtype=np.float32)
     kept = shared[place]
     rows[owner[kept], (np.cumsum(shared) - 1)[place[kept]]] = weights[kept]
@@ -138,3 +134,23 @@ def _cosines(listings: Sequence[Packed], rarity: Rarity, letters: float) -> Floa
     lengths = np.bincount(owner, weights**2, len(listings))
     np.fill_diagonal(cosines, lengths)
     return cosines
+
+
+class _Slots(threading.local):
+    """A number for every column, of each thread its own; what stands there is left from before."""
+
+    def __init__(self) -> None:
+        self.numbers = np.empty(WIDTH, dtype=np.int32)
+
+
+_slots = _Slots()
+
+
+def _numbered(found: Packed) -> tuple[NDArray[np.int64], Packed]:
+    """Numbers for columns, equal for equal ones, and the columns by number. Each writes its place into the slot of its column, and
+    those that read the same there are equal: sorting takes five times as long."""
+    here = np.arange(len(found), dtype=np.int32)
+    _slots.numbers[found] = here
+    winner = _slots.numbers[found]
+    is_first = winner == here
+    return (np.cumsum(is_first) - 1)[winner], found[is_first]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.kernel_ridge import KernelRidge
 
 from hangtag.listing import Listing
-from serve.memory.neighbours import RIDGE, VOTERS, Floats, neighbourhood, say
+from serve.memory.neighbours import RIDGE, VOTERS, Floats, _numbered, neighbourhood, say
 from serve.memory.terms import Packed, Terms, pack
 
 LETTERS = 0.3
@@ -84,3 +84,12 @@ def test_listings_that_say_the_same_count_about_once() -> None:
 def test_nobody_says_nothing() -> None:
     near, _ = neighbourhood(*packed("linen"), packed("wool"), same, LETTERS)
     assert (say(near, []).tags.tolist(), say(near, []).covered) == ([], 0)
+
+
+@given(st.lists(st.integers(0, 40), max_size=60), st.lists(st.integers(0, 40), max_size=60))
+def test_equal_columns_have_one_number(before: list[int], columns: list[int]) -> None:
+    _numbered(np.array(before, dtype=np.uint32))  # what it leaves behind is not taken for this one's
+    found = np.array(columns, dtype=np.uint32)
+    place, different = _numbered(found)
+    assert different[place].tolist() == columns
+    assert len(set(different.tolist())) == len(different) == len(set(columns))
