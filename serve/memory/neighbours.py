@@ -147,8 +147,8 @@ _slots = _Slots()
 
 
 def _numbered(found: Packed) -> tuple[NDArray[np.int64], Packed]:
-    """Numbers for columns, equal for equal ones, and the columns by number. Each writes its place into the slot of its column, and
-    those that read the same there are equal: sorting takes five times as long."""
+    """Numbers for columns, equal for equal ones, and the columns by number. Each writes its place into the slot of its column,
+    and those that read the same there are equal: sorting takes five times as long."""
     here = np.arange(len(found), dtype=np.int32)
     _slots.numbers[found] = here
     winner = _slots.numbers[found]
