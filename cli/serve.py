@@ -97,7 +97,7 @@ def _services(settings: Settings) -> Services:
     if settings.adapters is not None:
         read_adapters(settings.adapters)
     tracing = open_tracing() if settings.traces else Tracing()
-    shelf = Shelf(open_store(settings) if settings.store != NO_STORE else None)
+    shelf = Shelf(open_store(settings) if settings.store != NO_STORE else None, facet_weights=settings.facet_weights)
     suggester = load_suggester(settings)
     for language in shared_languages(suggester.bundle, suggester.vocabulary):
         suggester.codec(language)  # a tag that can't be written is found now, and the first request does not wait for it

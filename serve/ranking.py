@@ -23,9 +23,10 @@ MOST_AROUND = 30
 """Tags of similar products that are suggested though neither the user nor the product has them."""
 
 
-def importance(confidence: float, rarity: float = 1.0, facet_weight: float = 1.0) -> float:
-    """How much a tag says about a listing: how sure it is, how few listings have it (both 0..1), times its facet's weight."""
-    return confidence * rarity * facet_weight
+def importance(sureness: float, rarity: float = 1.0, facet_weight: float = 1.0) -> float:
+    """How much a tag says: how sure it is, or how strong an interest, times how rare it is (inverse document frequency), times
+    what the merchant gives for tags of its facet."""
+    return sureness * rarity * facet_weight
 
 
 def shares(weights: Mapping[int, float]) -> dict[int, float]:

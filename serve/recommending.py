@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from hangtag.vocabulary import TagVocabulary
-from serve.products import ProductIndex, Recommendation, TaggedProduct, recommend, similar, tags_around
-from serve.ranking import tag_scores
+from serve.products import FacetWeight, ProductIndex, Recommendation, TaggedProduct, recommend, similar, tags_around
+from serve.ranking import importance, tag_scores
 from serve.store import Product, Store
 
 MOST_TENANTS = 16
@@ -65,11 +65,12 @@ class _Shelf:
 
 
 class Recommender:
-    """Recommends what the store's catalogue has. Methods block: call them from a thread. Raise `UnknownItem`,
-    `StoreUnavailable`."""
+    """Recommends what the store's catalogue has; tags count by the `facet_weights`, 1 for a facet that is not in them. Methods
+    block: call them from a thread. Raise `UnknownItem`, `StoreUnavailable`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, facet_weights: Mapping[str, float] | None = None) -> None:
         self.store = store
+        self._facet_weights = dict(facet_weights or {})
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -82,17 +83,21 @@ class Recommender:
         seen = set() if include_seen else self.store.seen(tenant, user)
         shelf = self._shelf(tenant)
         while True:
-            found = recommend(shelf.index, interests, count, diversity=diversity, without=seen)
+            found = recommend(
+                shelf.index, interests, count, diversity=diversity, without=seen, facet_weight=self._weighing(vocabulary)
+            )
             if self._all_exist(tenant, shelf, found):
                 break
         return Recommended(Basis.INTERESTS, found) if found else self._in_demand(tenant, shelf, count, seen)
 
-    def like(self, tenant: str, product: str, count: int, *, diversity: float = 0.0) -> list[Recommendation]:
+    def like(
+        self, tenant: str, product: str, vocabulary: TagVocabulary, count: int, *, diversity: float = 0.0
+    ) -> list[Recommendation]:
         """`count` products in stock whose tags are most like those of the product."""
         shelf = self._shelf(tenant)
         asked = self._product(tenant, product)
         while True:
-            found = similar(shelf.index, asked, count, diversity=diversity)
+            found = similar(shelf.index, asked, count, diversity=diversity, facet_weight=self._weighing(vocabulary))
             if self._all_exist(tenant, shelf, found):
                 return found
 
@@ -110,9 +115,18 @@ class Recommender:
             given = {vocabulary.index(tag): 1.0 for tag in asked.tags if tag in vocabulary}
             near = tags_around(shelf.index, asked)
             around = {vocabulary.index(tag): share for tag, share in near.items() if tag in vocabulary}
-        scores = tag_scores(interests, given, around)
+        weigh = self._weighing(vocabulary)
+        found = tag_scores(interests, given, around)
+        scores = {tag: importance(score, facet_weight=weigh(vocabulary.tags[tag].id)) for tag, score in found.items()}
         best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:count]
         return [(vocabulary.tags[tag].id, score) for tag, score in best]
+
+    def _weighing(self, vocabulary: TagVocabulary) -> FacetWeight:
+        def weight(tag: str) -> float:
+            facet = vocabulary.tags[vocabulary.index(tag)].facet if tag in vocabulary else ""
+            return self._facet_weights.get(facet, 1.0)
+
+        return weight
 
     def _product(self, tenant: str, id: str) -> TaggedProduct:
         return _tagged(self.store.product(tenant, id))

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Json, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hangtag.errors import InvalidSettings
+
+FacetWeight = Annotated[float, Field(ge=0, le=1_000)]
 
 PREFIX = "HANGTAG_"
 NO_STORE = "none"
@@ -23,6 +25,7 @@ class Settings(BaseSettings):
     they are made at the start; `encoder` is a sentence-transformers model (extra `semantic`), by hub id or directory, and None
     means words alone; `memory` holds tagged listings (`hangtag memory`), and None means that none are remembered.
     `store` is the database of events and listings, `none` for none; `user_key` makes users' names in it keyed hashes.
+    `facet_weights` is what tags of a facet count in recommendations, as JSON such as {"category": 2}; 1 for the others.
 
     `engine` runs the model: local, vllm in this process (with `engine_options`, arguments of vLLM as JSON), or remote, over
     the vLLM `servers` (addresses with commas between) that ask for `server_key` (vLLM's --api-key).
@@ -40,6 +43,7 @@ class Settings(BaseSettings):
     memory: Path | None = None
     store: str = "sqlite:///hangtag.db"
     user_key: SecretStr | None = None
+    facet_weights: Json[dict[str, FacetWeight]] | None = None
     engine: Literal["local", "vllm", "remote"] = "local"
     engine_options: Json[dict[str, Any]] | None = None
     servers: str | None = None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -22,11 +22,11 @@ log = logging.getLogger("hangtag.serve")
 
 
 class Shelf:
-    """A store, or none: then whatever needs one is refused."""
+    """A store, or none: then whatever needs one is refused. `facet_weights`: see `Recommender`."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, *, facet_weights: Mapping[str, float] | None = None) -> None:
         self.store = store
-        self._recommender = Recommender(store) if store is not None else None
+        self._recommender = Recommender(store, facet_weights) if store is not None else None
         self._together = EventsTogether(self.use)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hangtag-store")
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from serve.products.index import Found, ProductIndex, TaggedProduct
-from serve.ranking import cosines, diversified
+from serve.ranking import cosines, diversified, importance
 
 POOL = 200
 """Products from which a list is chosen: what stands further down is never diverse enough to be worth it."""
@@ -23,6 +23,15 @@ MOST_INTERESTS = 64
 
 NEIGHBOURS = 50
 """Similar products that say which tags go with one."""
+
+
+FacetWeight = Callable[[str], float]
+"""What tags of the facet of a tag (by id) count; not negative."""
+
+
+def all_alike(tag: str) -> float:
+    """Facets that all count the same."""
+    return 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +52,27 @@ def recommend(
     diversity: float = 0.0,
     without: Collection[str] = (),
     in_stock: bool = True,
+    facet_weight: FacetWeight = all_alike,
 ) -> list[Recommendation]:
     """The `count` products that suit the interests (weights by tag id, for and against) best, none of `without`, the best first.
-    A tag counts weight times rarity; a product's sum is divided by the root of how many tags it has, so that a long list of tags
-    is no advantage. `diversity` in 0..1, see `serve.ranking.diversified`."""
+    A tag counts by its importance (weight, rarity, facet); a product's sum is divided by the root of how many tags it has, so
+    that a long list of tags is no advantage. `diversity` in 0..1, see `serve.ranking.diversified`."""
     strongest = sorted(interests.items(), key=lambda pair: (-abs(pair[1]), pair[0]))[:MOST_INTERESTS]
-    weights = {tag: weight * index.rarity(tag) for tag, weight in strongest}
+    weights = {tag: importance(weight, index.rarity(tag), facet_weight(tag)) for tag, weight in strongest}
     found = index.search(weights, max(POOL, count), without=without, in_stock=in_stock)
     return _chosen(index, [each.product for each in found], weights, count, diversity)
 
 
-def similar(index: ProductIndex, product: TaggedProduct, count: int, *, diversity: float = 0.0) -> list[Recommendation]:
+def similar(
+    index: ProductIndex,
+    product: TaggedProduct,
+    count: int,
+    *,
+    diversity: float = 0.0,
+    facet_weight: FacetWeight = all_alike,
+) -> list[Recommendation]:
     """The `count` products in stock whose tags are most like the product's, the best first; itself not among them."""
-    weights = {tag: index.rarity(tag) for tag in product.tags}
+    weights = {tag: importance(1.0, index.rarity(tag), facet_weight(tag)) for tag in product.tags}
     found = index.search(weights, max(POOL, count), without=[product.id], in_stock=True)
     return _chosen(index, [each.product for each in found], weights, count, diversity)
 

@@ -105,7 +105,9 @@ async def similar(
 ) -> SimilarBody:
     """Products in stock whose tags are most like those of this one. 404 where there is none."""
     labels = _labels(suggester.vocabulary, language)
-    found = await shelf.recommend(lambda recommender: recommender.like(caller.tenant, id, count, diversity=diversity))
+    found = await shelf.recommend(
+        lambda recommender: recommender.like(caller.tenant, id, suggester.vocabulary, count, diversity=diversity)
+    )
     return SimilarBody(products=_products(found, labels))
 
 

@@ -36,6 +36,13 @@ def test_a_value_without_a_meaning_is_an_error(monkeypatch: pytest.MonkeyPatch) 
         read_settings()
     with pytest.raises(InvalidSettings, match="65535"):
         read_settings(port=70000)
+    monkeypatch.delenv("HANGTAG_PORT")
+    for wrong in ('{"category": -1}', '{"category": NaN}', "[]", "category"):
+        monkeypatch.setenv("HANGTAG_FACET_WEIGHTS", wrong)
+        with pytest.raises(InvalidSettings, match="HANGTAG_FACET_WEIGHTS"):
+            read_settings()
+    monkeypatch.setenv("HANGTAG_FACET_WEIGHTS", '{"category": 2}')
+    assert read_settings().facet_weights == {"category": 2.0}
 
 
 def test_engine_options_are_json(monkeypatch: pytest.MonkeyPatch) -> None:

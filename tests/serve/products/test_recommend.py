@@ -45,6 +45,19 @@ def test_diversity_puts_something_else_before_a_double() -> None:
     assert apart[0] == "linen shirt"
 
 
+def test_tags_of_a_facet_count_as_the_merchant_says() -> None:
+    interests = {"trousers": 1.0, "wool": 1.0}
+    for weight, best in ((0.2, "linen trousers"), (5.0, "wool coat")):
+        facets = {"wool": weight, "trousers": 1.0}
+        assert recommend(shop(), interests, 1, facet_weight=facets.__getitem__)[0].product.id == best
+    index = shop()
+    product = index.get("everything")
+    assert product is not None
+    (alike,) = similar(index, product, 1, facet_weight=lambda tag: float(tag == "coat"))
+    assert alike.product.id == "wool coat"
+    assert alike.reasons == ("coat",)
+
+
 def test_no_interests_are_no_recommendations() -> None:
     assert recommend(shop(), {}, 5) == []
     assert recommend(shop(), {"linen": -1.0}, 5) == []

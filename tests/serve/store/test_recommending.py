@@ -4,6 +4,7 @@ import pytest
 
 from hangtag.errors import UnknownItem
 from hangtag.listing import Listing
+from hangtag.vocabulary import Tag, TagVocabulary
 from serve.recommending import Basis, Recommender
 from serve.store import Product, Store
 from tests.serve.store.shop import HEADPHONES, SHIRT, SHOP, VOCABULARY, did
@@ -76,9 +77,20 @@ def test_tenants_do_not_mix(recommender: Recommender) -> None:
 
 
 def test_similar_products_are_in_stock(recommender: Recommender) -> None:
-    assert [each.product.id for each in recommender.like(SHOP, "S1", 5)] == ["T1", "P1"]
+    assert [each.product.id for each in recommender.like(SHOP, "S1", VOCABULARY, 5)] == ["T1", "P1"]
     with pytest.raises(UnknownItem, match="there is no listing 'nothing'"):
-        recommender.like(SHOP, "nothing", 5)
+        recommender.like(SHOP, "nothing", VOCABULARY, 5)
+
+
+def test_facets_count_as_the_merchant_says(recommender: Recommender) -> None:
+    vocabulary = TagVocabulary(
+        "shop", (Tag("Bluetooth", {"en": "Bluetooth"}, facet="feature"), Tag("Linen", {"en": "Linen"}, facet="material"))
+    )
+    recommender.store.add_events(SHOP, [did("ann", "like", "Bluetooth", "Linen")])
+    for facets, first, tag in (({"feature": 9.0}, "P1", "Bluetooth"), ({"feature": 0.1}, "T1", "Linen")):
+        weighing = Recommender(recommender.store, facets)
+        assert weighing.for_user(SHOP, "ann", vocabulary, 5).products[0].product.id == first
+        assert weighing.tags(SHOP, "ann", vocabulary, 5)[0][0] == tag
 
 
 def test_a_users_tags_alone_and_for_a_product(recommender: Recommender) -> None:
