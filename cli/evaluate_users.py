@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from eval.games import Games
     from eval.taggings import Posts
     from eval.users import DiversityCost, Figures
+    from eval.vectors import Vectors
+    from serve.suggester import Suggester
 
 
 def users(
@@ -27,6 +29,7 @@ def users(
         Path | None, typer.Option(metavar="DIR", help="LLMRank's games: Games.item.gz and Games-6k.valid.inter.gz.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Users of the games, drawn at random, the same every time.")] = 1_000,
+    vectors: Annotated[bool, typer.Option("--vectors", help="Also users as vectors of the language model.")] = False,
     bundle: BundleOption = None,
 ) -> None:
     """Foretell each user's tags of the last item they tagged, and their next game among twenty: users.json and tables.
@@ -50,7 +53,7 @@ def users(
         if posts is not None:
             report["taggings"] = _taggings(posts, bars)
         if played is not None:
-            report["games"] = _games(played, limit, bundle, out, bars)
+            report["games"] = _games(played, limit, bundle, out, bars, vectors=vectors)
     _write(report, out / "users.json")
     _show(report)
 
@@ -69,7 +72,7 @@ def _taggings(posts: Posts, bars: Progress) -> dict[str, Any]:
     return {"figures": figures, "users": len(last), "notes": posts.notes, "largest error of carried interests": error}
 
 
-def _games(games: Games, limit: int, bundle: Path | None, out: Path, bars: Progress) -> dict[str, Any]:
+def _games(games: Games, limit: int, bundle: Path | None, out: Path, bars: Progress, *, vectors: bool) -> dict[str, Any]:
     import asyncio
 
     from cli.console import load_suggester
@@ -92,12 +95,25 @@ def _games(games: Games, limit: int, bundle: Path | None, out: Path, bars: Progr
     known = asyncio.run(ask())
     tagged = [known.get(title, {}) for title in games.titles]
     tags = len(suggester.vocabulary)
+    scores = _vectors(games, set(titles), suggester, bars).scores if vectors else None
     return {
-        "figures": game_figures(games, tagged, tags, drawn),
+        "figures": game_figures(games, tagged, tags, drawn, scores),
         "diversity": diversity_costs(games, tagged, tags, drawn),
         "users": len(drawn),
         "model": suggester.bundle.model,
     }
+
+
+def _vectors(games: Games, wanted: set[str], suggester: Suggester, bars: Progress) -> Vectors:
+    from eval.vectors import Vectors, title_vectors
+    from serve.engines.weights import load_model
+    from serve.tokenizer import load_tokenizer
+
+    model = load_model(suggester.bundle, suggester.bundle.adapter)
+    tokenizer = load_tokenizer(suggester.bundle)
+    bar = bars.add_task("Vectors of titles", total=len(wanted))
+    ids = [tokenizer.encode(title) if title in wanted else [] for title in games.titles]
+    return Vectors(title_vectors(model, ids, lambda count: bars.advance(bar, count)))
 
 
 def _write(report: dict[str, Any], file: Path) -> None:

@@ -63,8 +63,10 @@ def worst_decay_error(known: Known, last: Sequence[Post]) -> float:
     return max(decay_errors(known, last), default=0.0)
 
 
-def game_figures(games: Games, tagged: Tagged, tags: int, drawn: Sequence[Trial]) -> list[Figures]:
-    """nDCG@K, HR@1 and HR@K of the game that a user took, among the candidates of each trial."""
+def game_figures(
+    games: Games, tagged: Tagged, tags: int, drawn: Sequence[Trial], vectors: Callable[[Trial], Floats] | None = None
+) -> list[Figures]:
+    """nDCG@K, HR@1 and HR@K of the game that a user took, among the candidates of each trial; also of scores by `vectors`."""
     titles, given = Titles(games.titles), Tags(tagged, tags)
     systems: dict[str, Callable[[Trial], Floats]] = {
         "tags and titles": lambda trial: together(given.scores(trial), titles.scores(trial)),
@@ -72,6 +74,12 @@ def game_figures(games: Games, tagged: Tagged, tags: int, drawn: Sequence[Trial]
         "tags alone": given.scores,
         "chance": lambda trial: np.zeros(len(trial.candidates)),
     }
+    if vectors is not None:
+        systems |= {
+            "vectors alone": vectors,
+            "titles and vectors": lambda trial: together(titles.scores(trial), vectors(trial)),
+            "tags, titles and vectors": lambda trial: together(given.scores(trial), titles.scores(trial), vectors(trial)),
+        }
     values: dict[str, dict[str, Floats]] = {}
     for name, scores in systems.items():
         places = np.array([_place(np.argsort(-scores(trial), kind="stable").tolist(), trial.right) for trial in drawn])

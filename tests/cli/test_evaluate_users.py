@@ -17,9 +17,11 @@ def test_taggings_and_games_give_tables_and_a_report(run: Run, tmp_path: Path) -
     compressed(hetrec / "tags.dat.gz", "tagID\ttagValue", "1\tmetal", "2\tjazz")
     compressed(llmrank / "Games.item.gz", "id\ttitle", *(f"{number}\tHalo {number} Xbox" for number in range(24)))
     compressed(llmrank / "Games-6k.valid.inter.gz", "user\tlist\tid", "0\t0 1 2\t3", "1\t4\t5")
-    result = run("eval", "users", "--taggings", str(hetrec), "--games", str(llmrank), "--limit", "2", "--out", str(out))
+    result = run(
+        "eval", "users", "--taggings", str(hetrec), "--games", str(llmrank), "--limit", "2", "--vectors", "--out", str(out)
+    )
     assert result.exit_code == 0
-    for part in ("BLL+MP_r", "titles alone (BM25)", "diversity", "Interests carried forward"):
+    for part in ("BLL+MP_r", "titles alone (BM25)", "tags, titles and vectors", "diversity", "Interests carried forward"):
         assert part in result.stdout
     report = json.loads((out / "users.json").read_text(encoding="utf-8"))
     assert report["taggings"]["users"] == 3
