@@ -1,7 +1,7 @@
 """`Recommender`: products for a user, products like one, a user's tags for one, out of the store. It knows no HTTP and no model.
 
-The index of a tenant's products is made of the store at the first look and brought up to date before each further one; it is
-never written anywhere, so that it can't be older than the store for longer than CHECK_SECONDS.
+The index of a tenant's products is made of the store at the start or the first look (15 s for a million) and brought up to date
+before each further one; it is never written anywhere, so that it can't be older than the store for longer than CHECK_SECONDS.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from hangtag.errors import StoreUnavailable
 from hangtag.vocabulary import TagVocabulary
 from serve.products import FacetWeight, ProductIndex, Recommendation, TaggedProduct, recommend, similar, tags_around
 from serve.ranking import importance, tag_scores
@@ -23,6 +24,9 @@ MOST_TENANTS = 16
 """Indexes in memory; that of the tenant who asked longest ago goes first."""
 
 CHECK_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
+"""How long a request waits for an index that another one makes."""
+
 SLOWEST_WRITE = timedelta(seconds=60)
 """A product can be seen this long after the time that its change bears: large imports are one transaction."""
 
@@ -73,6 +77,16 @@ class Recommender:
         self._facet_weights = dict(facet_weights or {})
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
         self._lock = threading.Lock()
+        self._closing = threading.Event()
+
+    def warm(self) -> None:
+        """Make the indexes that are most likely asked for, so that nobody has to wait for them."""
+        for tenant in self.store.tenants(MOST_TENANTS):
+            self._shelf(tenant)
+
+    def close(self) -> None:
+        """Stop reading catalogues."""
+        self._closing.set()
 
     def for_user(
         self, tenant: str, user: str, vocabulary: TagVocabulary, count: int, *, diversity: float = 0.0, include_seen: bool = False
@@ -169,21 +183,34 @@ class Recommender:
             self._shelves.move_to_end(tenant)
             while len(self._shelves) > MOST_TENANTS:
                 self._shelves.popitem(last=False)
-        with shelf.lock:
+        if not shelf.lock.acquire(timeout=PATIENCE_SECONDS):
+            raise StoreUnavailable("the catalogue is being read; try again soon")
+        try:
             changed = self.store.latest_change(tenant)
             if changed is not None and (changed != shelf.changed or time.monotonic() >= shelf.checked + CHECK_SECONDS):
                 self._refresh(tenant, shelf, changed)
+        finally:
+            shelf.lock.release()
         return shelf
 
     def _refresh(self, tenant: str, shelf: _Shelf, changed: datetime) -> None:
         since = shelf.changed - SLOWEST_WRITE if shelf.changed is not None else None
         late: dict[str, TaggedProduct] = {}
-        for page in self.store.products(tenant, since):
-            found = {product.listing.id: _tagged(product) for product in page}
-            if fresh := [product for id, product in found.items() if shelf.late.get(id) != product]:
-                shelf.index.put(fresh)
-            if since is not None:
-                late.update(found)
+
+        def fresh() -> Iterator[TaggedProduct]:
+            for found in self.store.tagged_products(tenant, since):
+                if self._closing.is_set():
+                    raise StoreUnavailable("the server is stopping")
+                product = TaggedProduct(*found)
+                if since is not None:
+                    late[product.id] = product
+                if shelf.late.get(product.id) != product:
+                    yield product
+
+        if since is None:
+            shelf.index.put(fresh())
+        elif changes := list(fresh()):
+            shelf.index.put(changes)
         shelf.late, shelf.changed, shelf.checked = late, changed, time.monotonic()
 
 

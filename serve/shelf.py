@@ -16,6 +16,7 @@ from serve.recommending import Recommender
 from serve.store import Store, Taken, UserEvent
 
 THREADS = 8
+NOTHING_KEPT = "this server keeps nothing; start it with a store (HANGTAG_STORE)"
 
 T = TypeVar("T")
 log = logging.getLogger("hangtag.serve")
@@ -29,6 +30,8 @@ class Shelf:
         self._recommender = Recommender(store, facet_weights) if store is not None else None
         self._together = EventsTogether(self.use)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hangtag-store")
+        # threads of their own: whoever waits for a large catalogue to be read keeps no event from being written
+        self._recommending = ThreadPoolExecutor(THREADS, thread_name_prefix="hangtag-recommender")
 
     async def start(self) -> None:
         """Make the store ready before anybody waits for it; one that can't be reached is tried again when it is used."""
@@ -37,12 +40,14 @@ class Shelf:
                 await self.use(lambda store: store.database.prepare())
             except StoreUnavailable as error:
                 log.error("%s", error)
+            else:
+                self._recommending.submit(self._warm)
 
     async def use(self, work: Callable[[Store], T]) -> T:
         """What `work` makes of the store. Raises what the store raises, `StoreUnavailable` where there is none."""
         store = self.store
         if store is None:
-            raise StoreUnavailable("this server keeps nothing; start it with a store (HANGTAG_STORE)")
+            raise StoreUnavailable(NOTHING_KEPT)
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(store))
 
     async def add_events(self, tenant: str, events: Sequence[UserEvent]) -> Taken:
@@ -51,10 +56,23 @@ class Shelf:
 
     async def recommend(self, work: Callable[[Recommender], T]) -> T:
         """The same with what recommends out of the store."""
-        return await self.use(lambda store: work(self._recommender or Recommender(store)))
+        recommender = self._recommender
+        if recommender is None:
+            raise StoreUnavailable(NOTHING_KEPT)
+        return await asyncio.get_running_loop().run_in_executor(self._recommending, lambda: work(recommender))
+
+    def _warm(self) -> None:
+        assert self._recommender is not None
+        try:
+            self._recommender.warm()
+        except StoreUnavailable as error:
+            log.warning("catalogues were not read ahead: %s", error)
 
     def close(self) -> None:
         """Finish what runs, and give the database's connections back."""
+        if self._recommender is not None:
+            self._recommender.close()
+        self._recommending.shutdown()
         self._threads.shutdown()
         if self.store is not None:
             self.store.close()

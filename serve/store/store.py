@@ -129,6 +129,16 @@ class Store:
         with self.database.read() as connection:
             yield from catalogue.pages(connection, tenant, microseconds(since) if since else 0)
 
+    def tagged_products(self, tenant: str, since: datetime | None = None) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+        """Id, tags and whether it is in stock of every product, or of what was added or changed since then."""
+        with self.database.read() as connection:
+            yield from catalogue.tagged(connection, tenant, microseconds(since) if since else 0)
+
+    def tenants(self, count: int) -> list[str]:
+        """The `count` tenants whose catalogues were changed last."""
+        with self.database.read() as connection:
+            return demand.tenants(connection, count)
+
     def remove_product(self, tenant: str, id: str) -> None:
         """Delete the product of this id; what users did with it stays theirs. Raises `UnknownItem`."""
         with self.database.write() as connection:

@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from hangtag.errors import UnknownItem
+from hangtag.errors import StoreUnavailable, UnknownItem
 from hangtag.listing import Listing
 from hangtag.vocabulary import Tag, TagVocabulary
+from serve import recommending
 from serve.recommending import Basis, Recommender
-from serve.store import Product, Store
+from serve.store import Product, Store, catalogue
 from tests.serve.store.shop import HEADPHONES, SHIRT, SHOP, VOCABULARY, did
 
 SPEAKER = Product(Listing("Speaker", id="P1"), ("Bluetooth", "Red"))
@@ -47,6 +48,26 @@ def test_a_catalogue_that_changes_is_followed(recommender: Recommender, url: str
     later.remove_product(SHOP, "B1")
     assert ids(recommender) == ["S1"]
     later.close()
+
+
+def test_catalogues_are_read_ahead_page_by_page(recommender: Recommender, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setattr(catalogue, "TAGGED_PAGE", 2)
+    recommender.store.put_products("other", [Product(Listing("Theirs", id="X1"), ("Linen",))])
+    recommender.warm()
+    recommender.store.close()
+    sizes = {tenant: len(shelf.index) for tenant, shelf in recommender._shelves.items()}
+    assert sizes == {SHOP: 4, "other": 1}
+
+
+def test_who_waits_long_for_another_ones_index_is_told_and_a_stopping_server_reads_no_further(recommender: Recommender) -> None:
+    recommender.store.add_events(SHOP, [did("ann", "like", "Linen")])
+    with recommender._shelf("other").lock, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recommending, "PATIENCE_SECONDS", 0.01)
+        with pytest.raises(StoreUnavailable, match="is being read"):
+            recommender.like("other", "S1", VOCABULARY, 5)
+    recommender.close()
+    with pytest.raises(StoreUnavailable, match="stopping"):
+        ids(recommender)
 
 
 def test_strangers_are_told_what_is_in_demand(recommender: Recommender) -> None:
