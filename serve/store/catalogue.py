@@ -12,8 +12,7 @@ from hangtag.listing import Listing
 from serve.store.tables import learned_tags, products
 from serve.store.upsert import upsert
 
-PAGE = 1_000
-TAGGED_PAGE = 10_000
+PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +52,16 @@ def get(connection: Connection, tenant: str, product: str) -> Product | None:
     return _product(*row) if row is not None else None
 
 
-def pages(connection: Connection, tenant: str, since: int = 0) -> Iterator[list[Product]]:
-    """The products that were added or changed at `since` (µs) or later, in the order of their ids, up to PAGE at a time."""
-    last = ""
-    while True:
-        wanted = _COLUMNS.where(products.c.tenant == tenant, products.c.product > last, products.c.changed >= since)
-        page = [_product(*row) for row in connection.execute(wanted.order_by(products.c.product).limit(PAGE))]
-        if page:
-            yield page
-        if len(page) < PAGE:
-            return
-        last = page[-1].listing.id
-
-
 def tagged(connection: Connection, tenant: str, since: int = 0) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """Id, tags and whether it is in stock of each of these products, in the order of their ids: ten times as quick as `pages`."""
+    """Id, tags and whether it is in stock of each of these products, in the order of their ids; of those
+    that were added or changed at `since` (µs) or later."""
     last = ""
     while True:
         wanted = _TAGGED.where(products.c.tenant == tenant, products.c.product > last, products.c.changed >= since)
-        rows = connection.execute(wanted.order_by(products.c.product).limit(TAGGED_PAGE)).all()
+        rows = connection.execute(wanted.order_by(products.c.product).limit(PAGE)).all()
         for id, tags, in_stock in rows:
             yield id, tuple(json.loads(tags)), in_stock
-        if len(rows) < TAGGED_PAGE:
+        if len(rows) < PAGE:
             return
         last = rows[-1][0]
 

@@ -124,11 +124,6 @@ class Store:
         with self.database.read() as connection:
             return events.product_tags(connection, tenant, ids)
 
-    def products(self, tenant: str, since: datetime | None = None) -> Iterator[list[Product]]:
-        """The whole catalogue, or what was added or changed since then, page by page."""
-        with self.database.read() as connection:
-            yield from catalogue.pages(connection, tenant, microseconds(since) if since else 0)
-
     def tagged_products(self, tenant: str, since: datetime | None = None) -> Iterator[tuple[str, tuple[str, ...], bool]]:
         """Id, tags and whether it is in stock of every product, or of what was added or changed since then."""
         with self.database.read() as connection:

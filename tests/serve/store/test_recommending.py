@@ -51,7 +51,7 @@ def test_a_catalogue_that_changes_is_followed(recommender: Recommender, url: str
 
 
 def test_catalogues_are_read_ahead_page_by_page(recommender: Recommender, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setattr(catalogue, "TAGGED_PAGE", 2)
+    monkeypatch.setattr(catalogue, "PAGE", 2)
     recommender.store.put_products("other", [Product(Listing("Theirs", id="X1"), ("Linen",))])
     recommender.warm()
     recommender.store.close()
