@@ -10,6 +10,7 @@ import typer
 from cli.bench_batch import batch
 from cli.bench_events import events
 from cli.bench_gateway import gateway
+from cli.bench_load import load
 from cli.bench_memory import memory
 from cli.bench_recommendations import recommendations
 from cli.bench_serving import serving
@@ -29,6 +30,7 @@ app = typer.Typer(help="Measure speed beside other engines.", no_args_is_help=Tr
 app.command()(batch)
 app.command()(events)
 app.command()(gateway)
+app.command()(load)
 app.command()(memory)
 app.command()(recommendations)
 app.command()(serving)
@@ -134,12 +136,12 @@ def finetune(
     print_table(output(), table)
 
 
-def sizes_of(text: str) -> list[int]:
-    """Numbers with commas between, ascending."""
+def sizes_of(text: str, option: str = "--sizes") -> list[int]:
+    """Numbers with commas between, ascending, as an option says them."""
     try:
         return sorted({int(size) for size in text.split(",")})
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no list of numbers such as 1000,10000", param_hint="--sizes") from None
+        raise typer.BadParameter(f"{text!r} is no list of numbers such as 1000,10000", param_hint=option) from None
 
 
 def _ready_table(rows: Sequence[Row]) -> Table:
