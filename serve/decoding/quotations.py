@@ -65,12 +65,17 @@ class QuotationRows:
         self.closing_left = torch.tensor(grammar.closing_left, device=device)
         self.lengths = torch.tensor([len(text) for text in grammar.written], device=device)
         self.table = table
-        table.widen(steps=STEP_COLUMNS)
+        self._written: set[int] = set()
+        """Rows that have something to quote, or had."""
+        table.widen(steps=STEP_COLUMNS, slots=len(self.closers), leaning=len(self.closers), first_step=2, spent_before=2)
 
     def put(self, row: int, constraint: AnswerConstraint, state: State) -> None:
         """Begin a row in `state`."""
-        quotable, table = constraint.quotable, self.table
         explains = constraint.rules.explain
+        if not explains and row not in self._written:
+            return  # nothing will be quoted
+        self._written.add(row) if explains else self._written.discard(row)
+        quotable, table = constraint.quotable, self.table
         steps = quotable.steps if explains else Steps(*[np.empty(0, np.int64)] * 5)
         others = np.setdiff1d(steps.token, self.closers)
         slots = np.concatenate([self.closers, others])

@@ -43,6 +43,8 @@ class RowTable:
         self.begins: dict[str, int] = {}
         self._widths = dict.fromkeys(self.columns, 1)
         self._data: dict[str, Tensor] = {}
+        self._host: dict[str, NDArray[np.generic]] = {}
+        """The same on a CPU, for numpy: writing a row is many small steps, of which one by torch takes ten times as long."""
         for kind in dict.fromkeys(column.kind for column in columns):
             self._lay_out(kind)
 
@@ -57,6 +59,9 @@ class RowTable:
         """Write a row, on the host; a wide column gets as wide as its values."""
         self.widen(**{name: len(value) for name, value in values.items() if not isinstance(value, int | float)})
         for name, value in values.items():
+            if self._host:
+                _write(self._host[name], row, value, self.columns[name].blank)
+                continue
             if isinstance(value, int | float):
                 self._data[name][row] = value
                 continue
@@ -82,9 +87,20 @@ class RowTable:
             if known is not None:
                 line[:, : known.shape[1]] = known
             self._data[name] = line if column.wide else line[:, 0]
+            if self.device.type == "cpu":
+                self._host[name] = self._data[name].numpy()
             self.begins[name] = begin
             begin += self._widths[name]
         self.blocks[kind] = block
+
+
+def _write(data: NDArray[np.generic], row: int, value: Value, blank: int | float) -> None:
+    if isinstance(value, int | float):
+        data[row] = value
+        return
+    line = data[row]
+    line[: len(value)] = value
+    line[len(value) :] = blank
 
 
 def pairs(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

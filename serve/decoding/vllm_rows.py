@@ -142,8 +142,9 @@ class FirstRunnerRows:
         request, of whose end nothing was said."""
         for index in update.removed:
             self._forget(index)
-        for index, params, _, output in update.added:
+        for index, *_ in update.added:  # all of them first: forgetting waits for what has begun
             self._forget(index)
+        for index, params, _, output in update.added:
             if is_ours(params.extra_args):
                 self._batch[index] = entry = _Entry(self._free.pop(), params, output)
                 self._begin(entry)
