@@ -146,7 +146,7 @@ class Weights(Section):
     other_candidates: float = 16.0
     interests: float = 0.5
     evidence: float = 10.0
-    own_memory: float = 1.0
+    own_memory: float | None = None
 
 
 class Recipe(Section):

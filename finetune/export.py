@@ -17,8 +17,9 @@ from safetensors import SafetensorError
 from finetune.config import Base, Recipe
 from finetune.folder import base_hash, read_about
 from finetune.judge import BEST, EVALUATIONS, parse_evaluations
-from finetune.kit import PROMPT, VOCABULARY
+from finetune.kit import PROMPT, TRAINED_WITH, VOCABULARY
 from finetune.model import BaseFiles, find_base
+from finetune.weighing import weight_of
 from hangtag.bundle import MANIFEST, Bundle, write_manifest
 from hangtag.errors import EngineError, InvalidBundle, InvalidSettings
 
@@ -92,7 +93,7 @@ def _write(
         "version": version,
         "languages": list(recipe.prompt.languages),
         "context": recipe.prompt.context,
-        "weights": recipe.weights.model_dump(),
+        "weights": recipe.weights.model_dump() | {"own_memory": _own_memory(run, recipe)},
     }
     write_manifest(part, fields, dict(sorted(paths.items())))
     if "base" not in paths:
@@ -102,6 +103,12 @@ def _write(
     metrics = {"decided by": about["metric"], "best": _best(evaluations, about["metric"]), "evaluations": evaluations}
     (part / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     (part / CARD).write_text(_card(run, recipe, files, about, metrics["best"], merged, version), encoding="utf-8")
+
+
+def _own_memory(run: Path, recipe: Recipe) -> float:
+    """What the recipe says, else what the validation rows said."""
+    given = (recipe.weights.own_memory, weight_of(run), TRAINED_WITH)
+    return next(weight for weight in given if weight is not None)
 
 
 def _best(evaluations: list[dict[str, float]], metric: str) -> dict[str, float]:
@@ -151,6 +158,12 @@ def _card(
     rank = json.loads((run / BEST / "adapter_config.json").read_text(encoding="utf-8"))["r"]
     rows = about["rows"]
     notes = "".join(f"- {note}\n" for note in about["notes"])
+    weight = weight_of(run)
+    memory = (
+        ""
+        if weight is None
+        else f"\n\nBeside a memory of the shop, what that says counts {weight:g} times (0: it leads), by these rows."
+    )
     return f"""# {recipe.name} {version}
 
 Suggests tags of one vocabulary for product listings; made by `hangtag finetune`.
@@ -165,6 +178,6 @@ Validation rows through the production decoder, without explanations (step {best
 
 | figure | |
 |---|---|
-{figures}
+{figures}{memory}
 Confidences are not calibrated. Limits: the vocabulary and the kind of listings that it was trained on.
 {notes and chr(10) + "Of the data:" + chr(10) + chr(10) + notes}"""

@@ -79,20 +79,22 @@ class Judge:
         """The evaluation of the model that was kept."""
         return self.evaluations[self._best_place()]
 
-    def figures(self, model: Any) -> dict[str, float]:
-        """Figures of the answers that serving would give: up to k tags in the order in which they are written, without
-        explanations. By confidence, which nobody has calibrated yet, the first place would go to tags that are easily spelt."""
-        predictions = list(map(_as_written, asyncio.run(self._predict(model))))
+    def figures(self, model: Any, *, own_memory: float | None = None) -> dict[str, float]:
+        """Figures of the answers that serving would give, with another weight of the memory if one is given: up to k tags in the
+        order in which they are written, without explanations. By confidence, which nobody has calibrated yet, the first place
+        would go to tags that are easily spelt."""
+        kit = self.kit if own_memory is None else self.kit.weighing(own_memory)
+        predictions = list(map(_as_written, asyncio.run(self._predict(model, kit))))
         answers = answers_of(predictions, self.kit.vocabulary, self.k)
         training = Training(self.corpus.training_labels) if self.corpus.train is not None else None
         scores = scores_of(answers, list(map(list, self.corpus.gold)), len(self.kit.vocabulary), self.k, training)
         found = scores.figures(np.ones((1, len(scores))))
         return {name: float(found[name][0]) for name in (figure.format(k=self.k) for figure in FIGURES) if name in found}
 
-    async def _predict(self, model: Any) -> list[Prediction]:
-        engine = LocalEngine(model, self.kit.tokenizer)
+    async def _predict(self, model: Any, kit: Kit) -> list[Prediction]:
+        engine = LocalEngine(model, kit.tokenizer)
         try:
-            suggester = self.kit.suggester(engine)
+            suggester = kit.suggester(engine)
             questions = make_questions(self.corpus, suggester, k=self.k, at_most=True, explain=False)
             answered: dict[int, Prediction] = {}
             async for question, answer in predict(suggester, questions):

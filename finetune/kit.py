@@ -26,6 +26,9 @@ from serve.tokenizer import HuggingFaceTokenizer
 
 PROMPT, VOCABULARY = "prompt.j2", "vocabulary.jsonl"
 
+TRAINED_WITH = 1.0
+"""How often a memory counts while an adapter is trained beside it, unless the recipe says otherwise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Kit:
@@ -48,6 +51,11 @@ class Kit:
         bundle = self.bundle if context is None else replace(self.bundle, context=context)
         return Suggester(bundle, self.vocabulary, self.tokenizer, engine, self.candidates, memory=self.memory)
 
+    def weighing(self, own_memory: float) -> Kit:
+        """With another weight of what the memory says."""
+        weights = replace(self.bundle.weights, own_memory=own_memory)
+        return replace(self, bundle=replace(self.bundle, weights=weights))
+
     def remembering(self, corpus: Corpus, folder: Path, tick: Tick) -> Kit:
         """With a memory of the corpus's training rows in `folder`, fitted as a shop would fit it. Raises `InvalidMemory`."""
         return replace(self, memory=remember(corpus, self.candidates, folder, tick).memory)
@@ -58,6 +66,7 @@ def make_kit(recipe: Recipe, files: BaseFiles, vocabulary: TagVocabulary, folder
     `UnknownLanguage` where vocabulary and recipe share none."""
     folder.mkdir(parents=True, exist_ok=True)
     template = _template(recipe.prompt.template)
+    own_memory = TRAINED_WITH if recipe.weights.own_memory is None else recipe.weights.own_memory
     PromptTemplate.read(template)
     shutil.copyfile(template, folder / PROMPT)
     write_jsonl(vocabulary, folder / VOCABULARY)
@@ -68,7 +77,7 @@ def make_kit(recipe: Recipe, files: BaseFiles, vocabulary: TagVocabulary, folder
         hash=recipe.hash,
         languages=recipe.prompt.languages,
         context=recipe.prompt.context,
-        weights=Weights(**recipe.weights.model_dump()),
+        weights=Weights(**recipe.weights.model_dump() | {"own_memory": own_memory}),
         prompt_file=folder / PROMPT,
         vocabulary_file=folder / VOCABULARY,
         adapter=None,

@@ -101,7 +101,7 @@ def write_bundle(recipe: MiniRecipe, base: Path, adapter: Path, directory: Path)
         "version": recipe.version,
         "languages": list(LANGUAGES),
         "context": SERVED_CONTEXT,
-        "weights": recipe.weights.model_dump(),
+        "weights": recipe.weights.model_dump(exclude_none=True),
     }
     write_manifest(directory, fields, FILES)
 

@@ -44,6 +44,7 @@ from finetune.kit import Kit, make_kit
 from finetune.model import BaseFiles, find_base, load_model, out_of_memory
 from finetune.pairs import graded, in_order, preferred
 from finetune.trainer import AnswerTrainer, Judged
+from finetune.weighing import weigh_memory
 from hangtag.bundle import hash_path
 
 
@@ -159,9 +160,18 @@ def _train(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, last:
     is_whole = trainer.state.global_step >= steps or trainer.stopping.is_enough
     if trainer.is_world_process_zero():
         write_curves(folder, trainer.state.log_history)
+    if is_whole and recipe.memory and recipe.weights.own_memory is None and not recipe.parallel.fsdp:
+        _weigh(trainer, judge, folder, watch)
     if not judge.evaluations:
         return Finished(folder, {}, judge.metric, is_whole)
     return Finished(folder, judge.best(), judge.metric, is_whole)
+
+
+def _weigh(trainer: Judged, judge: Judge, folder: Path, watch: Watch) -> None:
+    if trainer.is_world_process_zero():
+        found = weigh_memory(judge, trainer.accelerator.unwrap_model(trainer.model), folder)
+        shown = ", ".join(f"{weight} times {value:.3f}" for weight, value in found.items())
+        watch.say(f"{judge.metric} where the memory counts {shown} (0: it leads)")
 
 
 def _trainer(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, model: Any, judge: Judge) -> tuple[Judged, int]:
