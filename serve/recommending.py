@@ -30,6 +30,13 @@ PATIENCE_SECONDS = 5.0
 SLOWEST_WRITE = timedelta(seconds=60)
 """A product can be seen this long after the time that its change bears: large imports are one transaction."""
 
+ALONE = timedelta(seconds=5)
+"""The same on SQLite, whose writers take turns: as far as a clock may be set back."""
+
+LONG_SECONDS, RESTS = 0.1, 9
+"""Where bringing an index up to date takes longer than that, it stays as it is for RESTS times as long: while a catalogue is
+imported, requests don't read the same changes again and again."""
+
 TRENDING = timedelta(days=30)
 DEMAND_SECONDS = 60.0
 """How old the list of what is in demand may be."""
@@ -60,6 +67,8 @@ class _Shelf:
 
     index: ProductIndex = field(default_factory=ProductIndex)
     changed: datetime | None = None
+    read_at: datetime | None = None
+    rests_until: float = 0.0
     checked: float = float("-inf")
     late: dict[str, TaggedProduct] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -187,14 +196,18 @@ class Recommender:
             raise StoreUnavailable("the catalogue is being read; try again soon")
         try:
             changed = self.store.latest_change(tenant)
-            if changed is not None and (changed != shelf.changed or time.monotonic() >= shelf.checked + CHECK_SECONDS):
+            now = time.monotonic()
+            is_due = changed != shelf.changed or now >= shelf.checked + CHECK_SECONDS
+            if changed is not None and is_due and now >= shelf.rests_until:
                 self._refresh(tenant, shelf, changed)
         finally:
             shelf.lock.release()
         return shelf
 
     def _refresh(self, tenant: str, shelf: _Shelf, changed: datetime) -> None:
-        since = shelf.changed - SLOWEST_WRITE if shelf.changed is not None else None
+        begun, now = time.monotonic(), self.store.now()
+        slowest = ALONE if self.store.database.is_sqlite else SLOWEST_WRITE
+        since = shelf.read_at - slowest if shelf.read_at is not None else None
         late: dict[str, TaggedProduct] = {}
 
         def fresh() -> Iterator[TaggedProduct]:
@@ -211,7 +224,9 @@ class Recommender:
             shelf.index.put(fresh())
         elif changes := list(fresh()):
             shelf.index.put(changes)
-        shelf.late, shelf.changed, shelf.checked = late, changed, time.monotonic()
+        shelf.late, shelf.changed, shelf.read_at, shelf.checked = late, changed, now, time.monotonic()
+        took = shelf.checked - begun
+        shelf.rests_until = shelf.checked + RESTS * took if took > LONG_SECONDS else 0.0
 
 
 def _tagged(product: Product) -> TaggedProduct:

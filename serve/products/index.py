@@ -103,10 +103,15 @@ class ProductIndex:
         if in_stock:  # what is left out is little: a list of what is in stock would be as long as the catalogue
             clauses.append((tantivy.Occur.MustNot, tantivy.Query.term_query(self._schema, "state", SOLD_OUT, "basic")))
         query = tantivy.Query.boolean_query(clauses)
-        asked = count + len(without)  # passing over some hits is ten times quicker than a query that excludes them
-        hits = searcher.search(query, asked, count=False).hits
-        found = (Found(_product(searcher.doc(address)), float(score)) for score, address in hits)
-        return list(islice((each for each in found if each.product.id not in without), count))
+        most = count + len(without)  # passing over some hits is ten times quicker than a query that excludes them
+        asked = min(most, 2 * count)
+        while True:
+            hits = searcher.search(query, asked, count=False).hits
+            found = (Found(_product(searcher.doc(address)), float(score)) for score, address in hits)
+            left = list(islice((each for each in found if each.product.id not in without), count))
+            if len(left) == count or len(hits) < asked or asked == most:
+                return left
+            asked = min(most, 4 * asked)
 
     def _weighted(self, tag: str, weight: float) -> tantivy.Query:
         return tantivy.Query.const_score_query(tantivy.Query.term_query(self._schema, "tags", tag, "basic"), weight)

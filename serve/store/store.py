@@ -54,6 +54,10 @@ class Store:
         self._rarity: dict[str, _Rarity] = {}
         self._counting = threading.Lock()
 
+    def now(self) -> datetime:
+        """The time that changes bear."""
+        return self._clock()
+
     # what users do
 
     def add_events(self, tenant: str, given: Sequence[UserEvent]) -> Taken:

@@ -34,6 +34,18 @@ def test_what_is_excluded_or_out_of_stock_is_not_found() -> None:
     assert found(index, {"red": -1.0, "green": 1.0}) == []
 
 
+def test_however_many_of_the_best_are_passed_over_the_next_ones_are_found() -> None:
+    index = ProductIndex()
+    index.put(TaggedProduct(f"{number:03}", ("a", "b") if number < 300 else ("a",)) for number in range(400))
+    best = {f"{number:03}" for number in range(300)}
+    assert {each.product.id for each in index.search({"a": 1.0, "b": 1.0}, 50, without=best)} <= {
+        f"{n:03}" for n in range(300, 400)
+    }
+    assert len(index.search({"a": 1.0, "b": 1.0}, 50, without=best)) == 50
+    assert len(index.search({"a": 1.0, "b": 1.0}, 200, without=best)) == 100
+    assert index.search({"a": 1.0}, 5, without={f"{number:03}" for number in range(400)}) == []
+
+
 def test_the_same_id_replaces_and_removed_is_gone() -> None:
     index = index_of(SHIRT, HAT)
     index.put([TaggedProduct("shirt", ("silk",))], removed=["hat"])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -8,7 +9,7 @@ from hangtag.vocabulary import Tag, TagVocabulary
 from serve import recommending
 from serve.recommending import Basis, Recommender
 from serve.store import Product, Store, catalogue
-from tests.serve.store.shop import HEADPHONES, SHIRT, SHOP, VOCABULARY, did
+from tests.serve.store.shop import HEADPHONES, NOW, SHIRT, SHOP, VOCABULARY, did
 
 SPEAKER = Product(Listing("Speaker", id="P1"), ("Bluetooth", "Red"))
 TROUSERS = Product(Listing("Trousers", id="T1"), ("Linen",))
@@ -57,6 +58,34 @@ def test_catalogues_are_read_ahead_page_by_page(recommender: Recommender, monkey
     recommender.store.close()
     sizes = {tenant: len(shelf.index) for tenant, shelf in recommender._shelves.items()}
     assert sizes == {SHOP: 4, "other": 1}
+
+
+def test_what_was_read_long_ago_is_not_read_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recommending, "CHECK_SECONDS", 0.0)
+    times = [NOW]
+    store = Store(url, clock=lambda: times[0])
+    store.put_products(SHOP, [SHIRT, SPEAKER])
+    recommender = Recommender(store)
+    store.add_events(SHOP, [did("ann", "like", "Linen")])
+    assert ids(recommender) == ["S1"]
+    read: list[datetime | None] = []
+    monkeypatch.setattr(store, "tagged_products", lambda tenant, since: read.append(since) or iter(()))
+    for minutes in (2, 4, 6):
+        times[0] = NOW + timedelta(minutes=minutes)
+        recommender.like(SHOP, "S1", VOCABULARY, 5)
+    assert [since >= NOW for since in read if since is not None] == [False, True, True]
+    store.close()
+
+
+def test_an_index_that_takes_long_to_renew_stays_as_it_is_for_a_while(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender.store.add_events(SHOP, [did("ann", "like", "Linen")])
+    monkeypatch.setattr(recommending, "LONG_SECONDS", -1.0)
+    monkeypatch.setattr(recommending, "RESTS", 1e6)
+    assert ids(recommender) == ["T1", "S1"]
+    recommender.store.put_products(SHOP, [Product(Listing("Sheet", id="B1"), ("Linen",))])
+    assert ids(recommender) == ["T1", "S1"]
 
 
 def test_who_waits_long_for_another_ones_index_is_told_and_a_stopping_server_reads_no_further(recommender: Recommender) -> None:
