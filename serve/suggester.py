@@ -34,6 +34,7 @@ from serve.compiling import CompiledFiles
 from serve.confidence import Confidence, confidence_by, leads, path_log_probabilities
 from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens, pieces_of
 from serve.memory import Estimates, Memory
+from serve.pace import Pace
 from serve.tokenizer import HuggingFaceTokenizer
 
 DEFAULT_MAX_TAGS = 5
@@ -46,6 +47,11 @@ trained on, and for others, of which it says next to nothing, or where a memory 
 
 MOST_NAMED = 32
 """Candidate tags that the prompt names, as many as in training."""
+
+USUAL_CHARACTERS = 4_000
+"""Of a listing that is not called long."""
+
+NO_RULES = TagRules()
 
 LONGEST_PIECE = 100
 """Characters of a sentence after which a listing that does not fit may also be cut."""
@@ -108,6 +114,7 @@ class Suggester:
         self._compiled = compiled
         self._codecs: dict[str, AnswerCodec] = {}
         self._is_own = vocabulary.hash == bundle.vocabulary.hash
+        self._pace = Pace()
 
     @property
     def identity(self) -> str:
@@ -117,14 +124,14 @@ class Suggester:
 
     async def suggest(self, request: SuggestionRequest) -> Suggestion:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
-        asked = await asyncio.to_thread(self._ask, request)
+        asked = await self._pace.run(lambda: self._ask(request), usual=self._is_usual(request))
         generation = await self.engine.generate(asked.generation)
         return self._answer(asked, generation, await self._owed(asked, generation))
 
     async def stream(self, request: SuggestionRequest) -> AsyncGenerator[TagSuggestion | Suggestion, None]:
         """The tags of an answer as they are decided, then the answer, which has them all. From an engine that gives no pieces
         they come when the answer is there. Raises what `suggest` raises; leaving the iteration (`aclose`) stops the work."""
-        asked = await asyncio.to_thread(self._ask, request)
+        asked = await self._pace.run(lambda: self._ask(request), usual=self._is_usual(request))
         whole, given = Generation((), ()), 0
         async with aclosing(pieces_of(self.engine, asked.generation)) as pieces:
             async for piece in pieces:
@@ -135,6 +142,12 @@ class Suggester:
                         yield found
                     given = len(decided)
         yield self._answer(asked, whole, await self._owed(asked, whole))
+
+    def _is_usual(self, request: SuggestionRequest) -> bool:
+        """Whether `_ask` has nothing to do for a request that it did not have for those before: rules of its own, or a text that
+        is longer than most."""
+        own = request.min_tags != 1 or request.rules != NO_RULES
+        return not own and len(request.listing.text()) <= USUAL_CHARACTERS and bool(self._codecs)
 
     def _ask(self, request: SuggestionRequest) -> _Asked:
         """What the engine is to be asked. An encoder takes its time, and so do the oddest rules of 100,000 tags."""
