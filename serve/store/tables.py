@@ -59,6 +59,7 @@ events = Table(
     Column("tags", Text, nullable=False),
     UniqueConstraint("user_id", "key"),
     Index("events_by_time", "at"),
+    Index("events_by_product", "user_id", "product"),
 )
 
 tag_users = Table(

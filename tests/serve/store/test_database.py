@@ -44,6 +44,20 @@ def test_servers_that_start_at_once_make_the_tables_once(url: str) -> None:
         store.close()
 
 
+def test_tables_of_the_first_version_keep_their_rows(url: str) -> None:
+    old = Store(url, clock=lambda: NOW)
+    old.add_events(SHOP, [did("u", "view", "Red", product="S1")])
+    with old.database.write() as connection:
+        connection.execute(text("DROP INDEX events_by_product"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    old.close()
+    new = Store(url, clock=lambda: NOW)
+    assert new.seen(SHOP, "u") == {"S1"}
+    with new.database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    new.close()
+
+
 def test_tables_of_a_newer_version_are_left_alone(url: str) -> None:
     database = Database(url)
     with database.write() as connection:
