@@ -180,6 +180,7 @@ class HeldSuggestionBody(Wire):
     title: str
     description: str
     attributes: dict[str, str]
+    language: str | None
     suggested: list[str]
     accepted: list[str]
     rejected: list[str]
@@ -197,6 +198,7 @@ class HeldSuggestionBody(Wire):
             title=listing.title,
             description=listing.description,
             attributes=dict(listing.attributes),
+            language=listing.language,
             suggested=list(recorded.suggested),
             **said,
         )

@@ -198,7 +198,7 @@ def test_a_suggestion_lends_its_tags_to_events_until_feedback_knows_better(clien
 
 
 def test_feedback_teaches_the_profile_of_the_user_and_replaces_what_was_said(client: TestClient) -> None:
-    answer = posted(client, SUGGESTIONS, {"title": "Linen shirt", "max_tags": 2, "user": "u"})
+    answer = posted(client, SUGGESTIONS, {"title": "Linen shirt", "max_tags": 2, "user": "u", "language": "en"})
     yes, no = tags_of(answer)
     for accepted, rejected in (([no], [yes]), ([yes], [no]), ([yes], [no])):
         posted(client, FEEDBACK, {"suggestion": answer["id"], "accepted": accepted, "rejected": rejected})
@@ -207,6 +207,7 @@ def test_feedback_teaches_the_profile_of_the_user_and_replaces_what_was_said(cli
     assert [(e["type"], e["tags"]) for e in held["events"]] == [("accept", [yes]), ("reject", [no])]
     (kept,) = held["suggestions"]
     assert (kept["accepted"], kept["rejected"], kept["suggested"]) == ([yes], [no], [yes, no])
+    assert (kept["title"], kept["language"]) == ("Linen shirt", "en")
 
 
 @pytest.mark.parametrize(
