@@ -225,7 +225,7 @@ def main() -> None:
         with (options.output / "curve.jsonl").open("a", encoding="utf-8") as curve:
             curve.write(line + "\n")
 
-    measure(0, [], whole=True)
+    measure(0, [], whole=not options.tokens)
     losses: list[float] = []
     due = options.every
     rows = drawn(options.task, learned, shop, random.Random(options.seed))
