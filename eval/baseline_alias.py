@@ -4,7 +4,6 @@ the value is what must stand there. It knows words and counts, no model.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 
 from eval.baselines import Ranking, Tick, TrainingSet, ranked
 from hangtag.listing import Listing
-from hangtag.text import fold, is_word_boundary
+from hangtag.text import attribute_value, fold, is_word_boundary
 from hangtag.vocabulary import Tag
 
-_ATTRIBUTE = re.compile(r"^[^:]{1,40}: (?=\S)")
 RARITY = 0.01
 """Weight of the length of what matched against how often a match was right: only tags that are right equally often are ordered
 by it, longer wordings first."""
@@ -76,4 +74,4 @@ class AliasMatch:
 
 def _wordings_of(tag: Tag) -> list[str]:
     texts = [*tag.labels.values(), *(alias for group in tag.aliases.values() for alias in group)]
-    return [text for each in texts for text in {each, _ATTRIBUTE.sub("", each)}]
+    return [text for each in texts for text in {each, attribute_value(each)}]

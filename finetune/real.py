@@ -4,7 +4,6 @@ that quotes where the listing says so. It knows no model.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from eval.rows import Row
@@ -12,12 +11,12 @@ from finetune.rows import TrainingRow
 from finetune.synthesize import explained
 from hangtag.evidence import stated_span
 from hangtag.listing import Listing
+from hangtag.text import attribute_value
 from hangtag.vocabulary import TagVocabulary
 
 MOST_TAGS, MOST_QUOTES = 5, 3
 FRAMES = {"en": ("It says {quotes}.", "The listing mentions {quotes}."), "zh": ("写到{quotes}。", "文中提到{quotes}。")}
 WITHOUT_QUOTES = {"en": "It fits the listing as a whole.", "zh": "根据整体内容判断。"}
-_ATTRIBUTE = re.compile(r"^[^:]{1,40}: (?=\S)")
 
 
 def training_rows(rows: Iterable[Row], vocabulary: TagVocabulary) -> Iterator[TrainingRow]:
@@ -27,7 +26,7 @@ def training_rows(rows: Iterable[Row], vocabulary: TagVocabulary) -> Iterator[Tr
         language = row.listing.resolved_language()
         if language not in FRAMES:
             continue
-        meant = (vocabulary.find(_ATTRIBUTE.sub("", label)) for label in row.tags)
+        meant = (vocabulary.find(attribute_value(label)) for label in row.tags)
         tags = list(dict.fromkeys(found[0] for found in meant if len(found) == 1))
         if not tags:
             continue

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPACE = " "
+_ATTRIBUTE = re.compile(r"[^:：]{1,40}(?:: (?=\S)|：(?=\S))")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e]")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
@@ -31,6 +32,12 @@ def first_control(text: str) -> int | None:
     """
     found = _CONTROL.search(text)
     return found.start() if found is not None else None
+
+
+def attribute_value(label: str) -> str:
+    """The value of a label that is written "attribute: value", which is what a listing says of it; any other label as it is."""
+    named = _ATTRIBUTE.match(label)
+    return label if named is None else label[named.end() :].lstrip()
 
 
 def is_han(character: str) -> bool:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 
 from hangtag.errors import InvalidVocabulary, UnknownLanguage
-from hangtag.text import first_control, fold, match_language, normalise
+from hangtag.text import attribute_value, first_control, fold, match_language, normalise
 
 ANY_LANGUAGE = "und"
 """BCP 47's "undetermined": labels of a plain list, written whatever language the answer is in."""
@@ -39,9 +39,11 @@ class Tag:
         return self.labels.get(language) or self.labels.get(ANY_LANGUAGE) or next(iter(self.labels.values()))
 
     def wordings(self, language: str) -> list[str]:
-        """The label and the aliases in `language`."""
+        """What a listing may say of the tag: the label, of one like "attribute: value" also the value, and the aliases in
+        `language`."""
+        label = self.label(language)
         aliases = [*self.aliases.get(language, ()), *self.aliases.get(ANY_LANGUAGE, ())]
-        return [self.label(language), *aliases]
+        return list(dict.fromkeys([label, attribute_value(label), *aliases]))
 
 
 class TagVocabulary:

@@ -9,9 +9,10 @@ Chinese), with idf(u) = ln((wordings + 1) / (wordings with u + 1/2)):
 evidence(u) is the importance of the field in which u stands (title 1, description 1/2, attributes 3/10), less the later it
 stands. A word that stands nowhere gets (share of its character 3- and 4-grams in the closest word)^2 of that. phrase is the
 importance of the field in which the whole wording stands, or 0; length is in bytes; kind and language are 1, but for
-definitions and other languages. A tag has the score of its best wording or, with a thesaurus, what it borrows from tags
-that mean about the same (`serve.thesaurus`), if that is more; a wording that stands whole in the listing gives most to a tag
-that has it as label or alias itself. With an encoder the score is 1/5 lexical + 8/5 cosine, each the best of the tag.
+definitions and other languages. The value of a label like "attribute: value" is a wording, too. A tag has the score of its best
+wording or, with a thesaurus, what it borrows from tags that mean about the same (`serve.thesaurus`), if that is more; a wording
+that stands whole in the listing gives most to a tag that has it as label or alias itself. With an encoder the score is 1/5
+lexical + 8/5 cosine, each the best of the tag.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from scipy.sparse import csr_array
 
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
-from hangtag.text import is_han, primary_subtag
+from hangtag.text import attribute_value, is_han, primary_subtag
 from hangtag.vocabulary import ANY_LANGUAGE, Tag, TagVocabulary
 from serve.closeness import Closeness
 from serve.pieces import pieces
@@ -235,7 +236,7 @@ def _starts(phrase: str, text: str) -> Iterator[int]:
 def _wordings(tag: Tag) -> Iterator[tuple[str, str, float]]:
     """(language, text, weight) of all that is said about the tag."""
     for language, label in tag.labels.items():
-        yield language, label, 1.0
+        yield from ((language, text, 1.0) for text in dict.fromkeys((label, attribute_value(label))))
     for language, aliases in tag.aliases.items():
         yield from ((language, alias, 1.0) for alias in aliases)
     if tag.definition:

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hangtag.text import detect_language, first_control, fold, is_word_boundary, normalise, sentence_ends, word_edges
+from hangtag.text import (
+    attribute_value,
+    detect_language,
+    first_control,
+    fold,
+    is_word_boundary,
+    normalise,
+    sentence_ends,
+    word_edges,
+)
 
 
 def test_normalise_folds_widths_and_white_space_but_not_case():
@@ -23,6 +32,23 @@ def test_normalise_folds_widths_and_white_space_but_not_case():
 )
 def test_detect_language(text, language):
     assert detect_language(text) == language
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        ("Flavour: dark roast", "dark roast"),
+        ("颜色：藏青", "藏青"),
+        ("Brand: A: B", "A: B"),
+        ("3:2", "3:2"),
+        ("Colour: ", "Colour: "),
+        (": red", ": red"),
+        ("linen shirt", "linen shirt"),
+        (f"{'long ' * 9}: red", f"{'long ' * 9}: red"),
+    ],
+)
+def test_attribute_value(label, value):
+    assert attribute_value(label) == value
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,13 @@ def test_alias_definition_and_other_language() -> None:
     assert found(vocabulary, Listing(title="iPhone 保护套，颜色很多"))[0] == "iphone"
 
 
+def test_the_value_of_an_attribute_is_what_a_listing_states() -> None:
+    tags = [Tag(label, {"en": label}) for label in ("Flavour: dark roast", "Flavour: mild", "Brand: Roast & Co")]
+    found = Candidates(TagVocabulary("attributes", tags)).find(Listing("Dark Roast coffee, 500 g"))
+    assert (found[0].tag, found[0].stated) == (0, True)
+    assert not any(each.stated for each in found[1:])
+
+
 def test_own_language_comes_first() -> None:
     tags = [Tag(id="other", labels={"zh": "chat", "en": "talk"}), Tag(id="own", labels={"en": "chat", "zh": "聊天"})]
     assert found(TagVocabulary("test", tags), Listing(title="chat")) == ["own", "other"]
