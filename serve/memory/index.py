@@ -224,8 +224,8 @@ class TaggedIndex:
         chosen: list[str] = []
         postings = 0
         for group in (terms.words, [term for term in terms.letters if len(term) == 4 + len(LETTER_MARK)]):
-            known = sorted((int(counts[column(term)]), term) for term in group)
-            for found, term in known:
+            standing = counts[np.fromiter(map(column, group), dtype=np.int64, count=len(group))].tolist()
+            for found, term in sorted(zip(standing, group, strict=True)):
                 if found < 1:
                     continue
                 postings += min(found, entries)

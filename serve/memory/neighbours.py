@@ -127,8 +127,8 @@ def _cosines(listings: Sequence[Packed], rarity: Rarity, letters: float) -> Floa
     weights *= np.sqrt(shares / np.maximum(squares, 1e-9))[part]
     shared = np.bincount(place, minlength=len(different)) > 1  # what only one listing has lengthens it, no more
     rows = np.zeros((len(listings), int(shared.sum())), dtype=np.float32)
-    kept = shared[place]
-    rows[owner[kept], (np.cumsum(shared) - 1)[place[kept]]] = weights[kept]
+    kept = np.flatnonzero(shared[place])
+    rows.reshape(-1)[owner[kept] * rows.shape[1] + (np.cumsum(shared) - 1)[place[kept]]] = weights[kept]
     with one_thread():
         cosines: Floats = (rows @ rows.T).astype(np.float64)
     lengths = np.bincount(owner, weights**2, len(listings))

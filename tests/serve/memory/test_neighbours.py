@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.kernel_ridge import KernelRidge
 
@@ -36,6 +36,7 @@ def test_a_listing_without_letters_is_compared_by_words_alone() -> None:
     assert near.near[0] == pytest.approx(1, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(["linen", "shirt", "wool", "socks", "navy", "airy"]), min_size=1), min_size=1, max_size=12),
     st.floats(0, 1),
