@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SHORT = 0.003
+SHORT = 0.008
 """Seconds of processor time up to which others may wait."""
 
 SHARE = 0.1
