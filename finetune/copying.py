@@ -159,7 +159,7 @@ def gates(model: PreTrainedModel, encoder: Encoder, spans: Spans, count: int, *,
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 
-TASKS = {"copy": {"copy": 1.0}, "pick": {"copy": 0.2, "pick": 0.8}, "shop": {"copy": 0.05, "pick": 0.25, "shop": 0.7}}
+TASKS = {"copy": {"copy": 1.0}, "pick": {"copy": 0.3, "pick": 0.7}, "shop": {"copy": 0.05, "pick": 0.25, "shop": 0.7}}
 
 
 def drawn(task: str, spans: Spans, shop: Shop, rng: random.Random) -> Iterator[Episode]:

@@ -38,8 +38,11 @@ TEMPLATE = """\
 
 REAL_SHARE, FOREIGN_SHARE = 0.4, 0.2
 
+COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+"""Of candidates, each drawn as often as it is small: rows of few are short, and picking begins with them."""
+
 LABELS = {"en": (1, 4), "zh": (2, 6)}
-FILLERS = {"en": (4, 30), "zh": (6, 50)}
+FILLERS = {"en": (1, 12), "zh": (1, 20)}
 """Words, or Chinese characters, of a span taken from a text."""
 
 
@@ -101,15 +104,15 @@ def copying(spans: Spans, rng: random.Random, most: int = 16) -> Episode:
     return Episode(language, (), labels, labels)
 
 
-def picking(spans: Spans, rng: random.Random, count: int = 0, stated: int = 0, *, pieces: float = 0.5) -> Episode:
-    """`stated` (0: some) of `count` (0: 2 to 32) candidates stand in the listing, between spans of other text; the answer has
-    them in the order of the candidates, which is random."""
+def picking(spans: Spans, rng: random.Random, count: int = 0, stated: int = 0) -> Episode:
+    """`stated` (0: 1 to 8) of `count` (0: 1 to 32, mostly few) candidates stand in the listing, between spans of other text;
+    the answer has them in the order of the candidates, which is random."""
     language = rng.choice(("en", "zh"))
-    count = count or rng.choice((2, 3, 4, 6, 8, 12, 16, 24, 32))
-    stated = stated or rng.randint(1, min(5, max(1, count // 2)))
+    count = count or rng.choices(COUNTS, [1 / some for some in COUNTS])[0]
+    stated = stated or rng.randint(1, min(count, 8))
     gap = " " if language == "en" else ""
     while True:
-        candidates = spans.labels(count, language, rng, pieces=pieces)
+        candidates = spans.labels(count, language, rng)
         answer = rng.sample(candidates, stated)
         line = gap.join(text for label in answer for text in (spans.span(language, FILLERS[language], rng), label))
         line += gap + spans.span(language, FILLERS[language], rng)
