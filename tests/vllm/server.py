@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,10 @@ class Running:
     def url(self) -> str:
         return str(self.client.base_url).rstrip("/")
 
+    def kill(self) -> None:
+        """At once."""
+        _kill(self.process)
+
 
 @contextmanager
 def started(served: Served, log: Path, *options: str, adapters: bool = False, **variables: str) -> Iterator[Running]:
@@ -75,7 +80,11 @@ def started(served: Served, log: Path, *options: str, adapters: bool = False, **
         options, variables = (*options, *ADAPTERS), {**variables, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
     with log.open("w") as output:
         process = subprocess.Popen(
-            command(served, port, *options), stdout=output, stderr=subprocess.STDOUT, env=environment(served, **variables)
+            command(served, port, *options),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(served, **variables),
+            start_new_session=True,
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
@@ -83,11 +92,16 @@ def started(served: Served, log: Path, *options: str, adapters: bool = False, **
             yield Running(client, process)
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started: without its front end vLLM's engine would stay for good."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @contextmanager

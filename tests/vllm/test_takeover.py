@@ -62,7 +62,7 @@ def test_the_others_take_over_and_no_answer_is_wrong(served: Served, servers: li
         async def kill() -> None:
             await asyncio.sleep(seconds / 3)
             assert engine.troubles() == ()
-            servers[0].process.kill()
+            servers[0].kill()
 
         await asyncio.gather(kill(), *map(call, range(CALLERS)))
         return answers
@@ -72,7 +72,7 @@ def test_the_others_take_over_and_no_answer_is_wrong(served: Served, servers: li
     assert all(len(alike) == 1 for alike in answers.values()), "the servers answer the same request differently"
     (trouble,) = engine.troubles()
     assert trouble.startswith(f"{servers[0].url} is not used: it can't be reached")
-    servers[1].process.kill()
+    servers[1].kill()
     with pytest.raises(EngineError, match="no server can answer") as raised:
         asyncio.run(engine.generate(request(served, 0)))
     assert servers[0].url in str(raised.value) or servers[1].url in str(raised.value)
