@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -23,6 +24,10 @@ from serve.decoding.requests import is_ours
 from serve.decoding.vllm_vocabularies import DIRECTORY_VARIABLE, ServedVocabularies
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 0.0005
+"""Seconds that the model waits, on a CPU, to get the interpreter back from the thread that begins requests: it lets go of it at
+each of its operations, and Python's own five milliseconds are an eighth of a step."""
 
 NO_ROW = -1
 NOT_COPIED = -1
@@ -46,6 +51,8 @@ class _Machine:
         self._refused: dict[int, int] = {}
         self._thread = ThreadPoolExecutor(1, "hangtag-begin", _beside_the_model) if device.type == "cpu" else None
         self._begun: list[Future[None]] = []
+        if self._thread is not None:
+            sys.setswitchinterval(min(sys.getswitchinterval(), PATIENCE))
 
     def put(self, row: int, params: Any, tokens: Sequence[int]) -> None:
         """Begin a request in `row` by its `SamplingParams`, `tokens` of its answer generated already."""

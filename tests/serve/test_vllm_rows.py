@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from serve.decoding.vllm_rows import FirstRunnerRows
+from serve.decoding.vllm_rows import PATIENCE, FirstRunnerRows
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
 def test_requests_begin_beside_a_model_that_is_bound_to_a_core() -> None:
-    before = os.sched_getaffinity(0)
+    before, patience = os.sched_getaffinity(0), sys.getswitchinterval()
     os.sched_setaffinity(0, {min(before)})
     try:
         rows = FirstRunnerRows(None, 2, 8, torch.device("cpu"), False)
@@ -23,5 +24,7 @@ def test_requests_begin_beside_a_model_that_is_bound_to_a_core() -> None:
         thread = rows._machine._thread
         assert thread is not None
         assert thread.submit(os.sched_getaffinity, 0).result() == os.sched_getaffinity(os.getppid())
+        assert sys.getswitchinterval() <= PATIENCE
     finally:
         os.sched_setaffinity(0, before)
+        sys.setswitchinterval(patience)
