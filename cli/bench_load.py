@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def load(
     callers: Annotated[str, typer.Option(metavar="N,N", help="Callers at once, in turn.")] = "128,500",
-    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long each takes; a fifth is for warming up.")] = 120,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long each takes, after half of it to warm up.")] = 120,
     adapters: Annotated[bool, typer.Option("--adapters/--no-adapters", help="Whether adapters come and go meanwhile.")] = True,
     explanation: Annotated[bool, typer.Option("--explanation/--no-explanation", help="Whether answers say why.")] = True,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All figures as JSON.")] = None,

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +33,10 @@ from eval.speed.tokenizers import INSTALL
 from hangtag.bundle import MANIFEST, Bundle
 from hangtag.errors import EngineError, InvalidSettings
 from hangtag.vocabulary import TagVocabulary
+
+FIRST = 0.5
+"""Of the time of a number of callers, as long as the largest of them asks before all: a server compiles what it needs, fills its
+caches, and takes the memory for them."""
 
 WARM_UP = 0.2
 """Share of the time that is not counted, at the beginning."""
@@ -57,8 +61,8 @@ OURS = ("HANGTAG_HOST", "HANGTAG_PORT", "HANGTAG_KEYS", "HANGTAG_RATE", "HANGTAG
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`callers` in turn, for `seconds` each. `adapters`, whether they come and go; `explains`, whether answers have reasons;
-    `options` are further ones of `hangtag serve`."""
+    """`callers` in turn, for `seconds` each, after a warm-up. `adapters`, whether they come and go; `explains`, whether answers
+    have reasons; `options` are further ones of `hangtag serve`."""
 
     bundle: Path
     callers: Sequence[int] = (128, 500)
@@ -120,6 +124,12 @@ def run(plan: Plan, tick: Callable[[str], None] = lambda what: None) -> Iterator
         names = [copied(bundle, bundles / f"load-{number}", f"load-{number}") for number in range(ALTERNATING)]
         tick("starting a server")
         with _served(plan, Path(folder), bundles) as (port, process):
+            tick("warming up")
+            first = replace(plan, seconds=FIRST * plan.seconds)
+            warm = asyncio.run(_load(first, bundle.vocabulary, max(plan.callers), port, process, names if plan.adapters else []))
+            if not warm.is_flawless:
+                found = {**warm.statuses, **warm.wrong, **dict.fromkeys(warm.refused, 1)}
+                raise EngineError(f"not all was well in the warm-up: {json.dumps(found, ensure_ascii=False)}")
             for callers in plan.callers:
                 tick(f"{callers} callers")
                 yield asyncio.run(_load(plan, bundle.vocabulary, callers, port, process, names if plan.adapters else []))
