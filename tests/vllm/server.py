@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 def environment(served: Served, **others: str) -> dict[str, str]:
-    return {**os.environ, "HANGTAG_VOCABULARY_DIR": str(served.vocabularies), **others}
+    return {"VLLM_CPU_KVCACHE_SPACE": "1", **os.environ, "HANGTAG_VOCABULARY_DIR": str(served.vocabularies), **others}
 
 
 ADAPTERS = ("--enable-lora", "--max-loras", "2", "--max-lora-rank", "16", "--num-gpu-blocks-override", "64")
