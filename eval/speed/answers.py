@@ -4,14 +4,12 @@ were asked for, quotations that stand in the listing, from the model that was as
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from eval.run import QUOTATION
 from hangtag.vocabulary import TagVocabulary
-
-MOST_TAGS = 5
-_QUOTED = re.compile("“([^”]*)”")
+from serve.suggester import DEFAULT_MAX_TAGS
 
 
 class AnswerCheck:
@@ -29,12 +27,12 @@ class AnswerCheck:
             yield "a label that is not the tag's"
         if len(set(tags)) < len(tags):
             yield "a tag twice"
-        if not 1 <= len(tags) <= MOST_TAGS:
+        if not 1 <= len(tags) <= DEFAULT_MAX_TAGS:
             yield "too many tags, or none"
         if bool(answer["explanation"]) is not asked["explain"]:
             yield "a reason too many, or none"
         text = f"{asked['title']}\n{asked['description']}"
-        if any(quoted not in text for quoted in _QUOTED.findall(answer["explanation"])):
+        if any(quoted not in text for quoted in QUOTATION.findall(answer["explanation"])):
             yield "a quotation that is not in the listing"
         if model is not None and answer["model"] != model:
             yield "an answer of another model"

@@ -10,12 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from eval.speed.http import Connection
+from eval.speed.server import served
 from hangtag.bundle import Bundle
 from hangtag.errors import EngineError
 from hangtag.history import Event
@@ -39,7 +37,6 @@ WARM_UP = 1.0
 
 CONNECTIONS = 32
 BATCH_CONNECTIONS = 2
-START_SECONDS = 120.0
 LIKING = ("view", "view", "view", "like", "cart", "purchase")
 TYPES = (*LIKING, "dislike")
 TENANT = "bench"
@@ -84,7 +81,7 @@ def measure(bundle: Path, store: str, *, rate: float, seconds: float, history: i
     vocabulary = Bundle.load(bundle).vocabulary
     chance = random.Random(0)
     tell("Starting a server")
-    with _server(bundle, store) as port:
+    with served("--bundle", str(bundle), "--store", store) as (port, _):
         tell("Nothing but HTTP")
         idle = asyncio.run(_at_rate(port, rate, seconds / 2, lambda: ("GET", "/healthz", None)))
         tell("Single events")
@@ -127,50 +124,26 @@ def _post(chance: random.Random, vocabulary: TagVocabulary, count: int) -> tuple
     return "POST", "/v1/events", made[0] if count == 1 else {"events": made}
 
 
-class _Connection:
-    """Requests one after the other on a connection that is kept: little enough code that it is not what is measured."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def open(cls, port: int) -> _Connection:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON. Raises `EngineError` for anything but 200."""
-        content = json.dumps(body).encode() if body is not None else b""
-        head = (
-            f"{method} {path} HTTP/1.1",
-            "host: localhost",
-            "content-type: application/json",
-            f"content-length: {len(content)}",
-        )
-        self._writer.write("\r\n".join((*head, "", "")).encode() + content)
-        answer = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(answer.split("content-length:")[1].split("\r\n")[0])
-        found = await self._reader.readexactly(length)
-        if " 200 " not in answer.split("\r\n")[0]:
-            raise EngineError(f"the server answered {answer.splitlines()[0]}: {found.decode()}")
-        return json.loads(found)
-
-    async def close(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
+async def _told(connection: Connection, method: str, path: str, body: Any = None) -> Any:
+    """The answer's JSON. Raises `EngineError` for anything but 200."""
+    status, answer = await connection.ask(method, path, body)
+    if status != 200:
+        raise EngineError(f"the server answered {status}: {json.dumps(answer, ensure_ascii=False)}")
+    return answer
 
 
 async def _at_rate(port: int, rate: float, seconds: float, make: Callable[[], tuple[str, str, Any]]) -> list[float]:
     """The latencies of requests that are due at a fixed rate, after WARM_UP."""
-    free: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+    free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
     for _ in range(CONNECTIONS):
-        free.put_nowait(await _Connection.open(port))
+        free.put_nowait(await Connection.open(port))
     unmeasured = int(rate * WARM_UP)
     requests = [make() for _ in range(unmeasured + int(rate * seconds))]
     latencies = [0.0] * len(requests)
 
     async def one(number: int, due: float) -> None:
         connection = await free.get()
-        await connection.ask(*requests[number])
+        await _told(connection, *requests[number])
         latencies[number] = time.perf_counter() - due
         free.put_nowait(connection)
 
@@ -181,7 +154,7 @@ async def _at_rate(port: int, rate: float, seconds: float, make: Callable[[], tu
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             tasks.create_task(one(number, due))
     while not free.empty():
-        await free.get_nowait().close()
+        free.get_nowait().close()
     return latencies[unmeasured:]
 
 
@@ -192,14 +165,14 @@ async def _in_turns(port: int, seconds: float, make: Callable[[], tuple[str, str
     begun = time.perf_counter()
 
     async def turns() -> None:
-        connection = await _Connection.open(port)
+        connection = await Connection.open(port)
         for request in requests:
             sent = time.perf_counter()
             if sent - begun > seconds:
                 break
-            await connection.ask(*request)
+            await _told(connection, *request)
             latencies.append(time.perf_counter() - sent)
-        await connection.close()
+        connection.close()
 
     await asyncio.gather(*(turns() for _ in range(BATCH_CONNECTIONS)))
     return latencies, time.perf_counter() - begun
@@ -207,14 +180,14 @@ async def _in_turns(port: int, seconds: float, make: Callable[[], tuple[str, str
 
 async def _missed(port: int, vocabulary: TagVocabulary) -> int:
     """Of CHECKED users' first events, how many are not in what the user likes right after."""
-    connection, missed = await _Connection.open(port), 0
+    connection, missed = await Connection.open(port), 0
     for number in range(CHECKED):
         tag = vocabulary.tags[number % len(vocabulary)].id
         event = {"user": f"new-{number}", "type": "like", "at": datetime.now(UTC).isoformat(), "tags": [tag]}
-        await connection.ask("POST", "/v1/events", event)
-        held = await connection.ask("GET", f"/v1/users/new-{number}/export")
+        await _told(connection, "POST", "/v1/events", event)
+        held = await _told(connection, "GET", f"/v1/users/new-{number}/export")
         missed += held["interests"].get(tag, 0.0) <= 0
-    await connection.close()
+    connection.close()
     return missed
 
 
@@ -246,31 +219,3 @@ def _long_history(
     error = max(abs(profile.weights[tag] / weight - 1) for tag, weight in exact.items())
     kept.close()
     return latencies, took, error, exact_s, len(exact)
-
-
-@contextmanager
-def _server(bundle: Path, store: str) -> Iterator[int]:
-    """A server in a process of its own, ready; its port. Raises `EngineError` if it does not come up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "cli", "serve", "--port", str(port), "--bundle", str(bundle), "--store", store]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not _is_up(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise EngineError("the server did not start; try `hangtag serve` with the same options to see why")
-                time.sleep(0.2)
-            yield port
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _is_up(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1):
-            return True
-    except OSError:
-        return False

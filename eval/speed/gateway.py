@@ -27,6 +27,7 @@ import numpy as np
 import uvloop
 
 from eval.speed.memory import Shop
+from eval.speed.server import growth
 from eval.speed.tokenizers import INSTALL
 from hangtag.answer import Answer
 from hangtag.bundle import Bundle
@@ -93,11 +94,8 @@ class Load:
 
     @property
     def growth(self) -> float:
-        """Megabytes by which the server grew from the second quarter of the time to the last; 0 where there are too few looks."""
-        quarter = len(self.megabytes) // 4
-        if not quarter:
-            return 0.0
-        return float(np.mean(self.megabytes[-quarter:]) - np.mean(self.megabytes[quarter : 2 * quarter]))
+        """See `eval.speed.server`."""
+        return growth(self.megabytes)
 
 
 def run(bundle: Path, cases: Sequence[Case], tick: Callable[[Case], None] = lambda case: None) -> Iterator[Load]:

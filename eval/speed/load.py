@@ -12,8 +12,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from eval.speed.answers import AnswerCheck
-from eval.speed.http import Connection, free_port, is_up
+from eval.speed.http import Connection
 from eval.speed.memory import Shop
+from eval.speed.server import growth, served
 from eval.speed.tokenizers import INSTALL
 from hangtag.bundle import MANIFEST, Bundle
 from hangtag.errors import EngineError, InvalidSettings
@@ -54,7 +53,6 @@ been taken in."""
 SAMPLE_SECONDS = 1.0
 """How often the server's memory is looked at."""
 
-SECONDS_TO_START = 300.0
 OURS = ("HANGTAG_HOST", "HANGTAG_PORT", "HANGTAG_KEYS", "HANGTAG_RATE", "HANGTAG_ADAPTERS", "HANGTAG_MEMORY", "HANGTAG_STORE")
 """Settings that are not taken from the environment."""
 
@@ -100,11 +98,8 @@ class Load:
 
     @property
     def growth(self) -> float:
-        """Megabytes by which the server grew from the second quarter of the time to the last; 0 where there are too few looks."""
-        quarter = len(self.megabytes) // 4
-        if not quarter:
-            return 0.0
-        return float(np.mean(self.megabytes[-quarter:]) - np.mean(self.megabytes[quarter : 2 * quarter]))
+        """See `eval.speed.server`."""
+        return growth(self.megabytes)
 
     @property
     def is_flawless(self) -> bool:
@@ -123,7 +118,7 @@ def run(plan: Plan, tick: Callable[[str], None] = lambda what: None) -> Iterator
         bundles.mkdir()
         names = [copied(bundle, bundles / f"load-{number}", f"load-{number}") for number in range(ALTERNATING)]
         tick("starting a server")
-        with _served(plan, Path(folder), bundles) as (port, process):
+        with _served(plan, bundles) as (port, process):
             tick("warming up")
             first = replace(plan, seconds=FIRST * plan.seconds)
             warm = asyncio.run(_load(first, bundle.vocabulary, max(plan.callers), port, process, names if plan.adapters else []))
@@ -153,31 +148,14 @@ def copied(bundle: Bundle, directory: Path, version: str) -> str:
 
 
 @contextmanager
-def _served(plan: Plan, folder: Path, bundles: Path) -> Iterator[tuple[int, Any]]:
+def _served(plan: Plan, bundles: Path) -> Iterator[tuple[int, Any]]:
     from psutil import Process  # type: ignore[import-untyped]
 
-    port, log = free_port(), folder / "log"
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     if plan.adapters:
         environment["HANGTAG_BUNDLES"] = str(bundles)
-    command = [sys.executable, "-m", "cli", "serve", "--host", "127.0.0.1", "--port", str(port), "--store", "none"]
-    with (
-        log.open("w") as said,
-        subprocess.Popen(
-            [*command, "--bundle", str(plan.bundle), *plan.options], stdout=said, stderr=said, env=environment
-        ) as process,
-    ):
-        try:
-            deadline = time.monotonic() + SECONDS_TO_START
-            while not is_up(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    last = " ".join(log.read_text(errors="replace").splitlines()[-3:])
-                    raise EngineError(f"the server did not start: {last}")
-                time.sleep(0.2)
-            yield port, Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait()
+    with served("--store", "none", "--bundle", str(plan.bundle), *plan.options, environment=environment) as (port, process):
+        yield port, Process(process)
 
 
 async def _load(plan: Plan, vocabulary: TagVocabulary, callers: int, port: int, process: Any, names: Sequence[str]) -> Load:
