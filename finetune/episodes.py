@@ -19,7 +19,7 @@ from finetune.synthesize import LANGUAGES, Synthesizer
 from hangtag.answer import Answer, AnswerCodec
 from hangtag.explanation import ExplanationGrammar
 from hangtag.listing import Listing
-from hangtag.text import detect_language, first_control, normalise
+from hangtag.text import attribute_value, detect_language, first_control, normalise
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidates
 from serve.tokenizer import HuggingFaceTokenizer
@@ -164,8 +164,8 @@ class Shop:
         close = [vocabulary.tags[found.tag].id for found in candidates.find(row.listing)]
         others = [*rng.sample(close, len(close)), *(tag.id for tag in _some(vocabulary.tags, rng))]
         tags = list(row.tags)
-        if all(": " in label for label in tags) and rng.random() < 0.8:  # "Flavor: Mint", which no listing says
-            tags, others = ([label.partition(": ")[2] or label for label in labels] for labels in (tags, others))
+        if all(attribute_value(label) != label for label in tags) and rng.random() < 0.8:  # "Flavor: Mint", which no listing says
+            tags, others = (list(map(attribute_value, labels)) for labels in (tags, others))
         return self._episode(row.listing, row.listing.resolved_language(), tags, rng, others)
 
     @staticmethod

@@ -83,10 +83,7 @@ def _write(
         if files.hub is None:
             copy_weights(files.directory, part / "base")
             paths["base"] = "base"
-        copy_weights(run / BEST, part / "adapter")
-        configuration = part / "adapter" / "adapter_config.json"
-        settings = json.loads(configuration.read_text(encoding="utf-8")) | {"base_model_name_or_path": files.hub or "../base"}
-        configuration.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        copy_adapter(run / BEST, part / "adapter", files.hub or "../base")
         paths["adapter"] = "adapter"
     fields = {
         "name": recipe.name,
@@ -121,6 +118,14 @@ def copy_weights(source: Path, target: Path) -> None:
     for file in sorted(source.iterdir()):
         if file.suffix in COPIED and file.is_file():
             shutil.copyfile(file, target / file.name)
+
+
+def copy_adapter(source: Path, target: Path, base: str) -> None:
+    """The same of an adapter, which names its `base` there."""
+    copy_weights(source, target)
+    configuration = target / "adapter_config.json"
+    settings = json.loads(configuration.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    configuration.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _merge(base: Path, adapter: Path, target: Path) -> None:

@@ -19,7 +19,7 @@ from eval.corpus import Corpus
 from eval.datasets import SETS, convert
 from eval.rows import Row, RowFile, read_file, write_rows
 from finetune.calibrate import Asked, Tick, ask_corpora, calibrate, corpus_over, keep
-from finetune.export import copy_weights
+from finetune.export import copy_adapter, copy_weights
 from finetune.heldout import rows_of
 from finetune.mini import MiniRecipe
 from finetune.pretrain import CONTEXT, PLAIN_TEXT_SETS, pretrain
@@ -65,12 +65,15 @@ def make_bundle(recipe: MiniRecipe, data: Path | None, output: Path, work: Path)
         f"{recipe.hash('base', 'adapter')} {sets}",
         lambda folder: train_adapter(recipe.adapter, base, vocabulary, recipe.domains, data, folder),
     )
-    part = work / "bundle"
-    shutil.rmtree(part, ignore_errors=True)
-    write_bundle(recipe, base, adapter, part)
-    _calibrate(recipe, part, vocabulary, data, work)
     output.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(part, output)
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
+    try:
+        write_bundle(recipe, base, adapter, part)
+        _calibrate(recipe, part, vocabulary, data, work)
+        part.rename(output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return Bundle.load(output)
 
 
@@ -88,12 +91,9 @@ def check_sets(recipe: MiniRecipe, data: Path | None) -> None:
 
 def write_bundle(recipe: MiniRecipe, base: Path, adapter: Path, directory: Path) -> None:
     """Base, adapter, prompt and vocabulary in a new directory, tied by a manifest."""
-    directory.mkdir(parents=True)
+    directory.mkdir()
     copy_weights(base, directory / FILES["base"])
-    copy_weights(adapter, directory / FILES["adapter"])
-    configuration = directory / FILES["adapter"] / "adapter_config.json"
-    settings = json.loads(configuration.read_text(encoding="utf-8")) | {"base_model_name_or_path": "../base"}
-    configuration.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    copy_adapter(adapter, directory / FILES["adapter"], "../base")
     shutil.copyfile(TEMPLATES / "mini.j2", directory / FILES["prompt"])
     shutil.copyfile(recipe.vocabulary, directory / FILES["vocabulary"])
     fields = {
