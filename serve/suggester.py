@@ -124,14 +124,14 @@ class Suggester:
 
     async def suggest(self, request: SuggestionRequest) -> Suggestion:
         """The answer to one request. Raises `InvalidInput` of some kind for what can't be asked, `EngineError`."""
-        asked = await self._pace.run(lambda: self._ask(request), usual=self._is_usual(request))
+        asked = await self._asked(request)
         generation = await self.engine.generate(asked.generation)
         return self._answer(asked, generation, await self._owed(asked, generation))
 
     async def stream(self, request: SuggestionRequest) -> AsyncGenerator[TagSuggestion | Suggestion, None]:
         """The tags of an answer as they are decided, then the answer, which has them all. From an engine that gives no pieces
         they come when the answer is there. Raises what `suggest` raises; leaving the iteration (`aclose`) stops the work."""
-        asked = await self._pace.run(lambda: self._ask(request), usual=self._is_usual(request))
+        asked = await self._asked(request)
         whole, given = Generation((), ()), 0
         async with aclosing(pieces_of(self.engine, asked.generation)) as pieces:
             async for piece in pieces:
@@ -142,6 +142,10 @@ class Suggester:
                         yield found
                     given = len(decided)
         yield self._answer(asked, whole, await self._owed(asked, whole))
+
+    async def _asked(self, request: SuggestionRequest) -> _Asked:
+        """See `_ask`, wherever it is in nobody's way."""
+        return await self._pace.run(lambda: self._ask(request), usual=self._is_usual(request))
 
     def _is_usual(self, request: SuggestionRequest) -> bool:
         """Whether `_ask` has nothing to do for a request that it did not have for those before: rules of its own, or a text that
