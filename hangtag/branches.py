@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ class Branches:
         self._ends = trie.ends.data
         self._class = ruled.leaf_class.data
         self._before = [row.data for row in ruled.class_before]
+        self._keys: NDArray[np.int64] | None = None
         self._last_closed: tuple[int, list[memoryview]] = 0, []
         self._masks: OrderedDict[tuple[int, int, int | None], Words] = OrderedDict()
         self._sparse_masks: OrderedDict[tuple[int, int, int | None], SparseMask] = OrderedDict()
@@ -110,6 +112,21 @@ class Branches:
         first, last = self._first[node], self._first[node + 1]
         child = bisect_right(self._low, leaf, first + 1, last + 1) - 1
         return child if child > first else node
+
+    def ways(self, leaves: Sequence[int]) -> tuple[Int32, Int32, NDArray[np.intp]]:
+        """The nodes on the ways to `leaves`, which ascend: (W,) nodes, ascending, those that they branch off from, and the
+        position of the leaf whose way it is. A node that many ways lead through stands once for each."""
+        if not leaves:
+            nothing = np.empty(0, np.int32)
+            return nothing, nothing, np.empty(0, np.intp)
+        trie = self._trie
+        if self._keys is None:
+            self._keys = trie.depths() * np.int64(len(trie)) + trie.leaf_start  # nodes go by depth, then by their first leaf
+        depths = np.arange(int(self._keys[-1]) // len(trie) + 1)[:, None] * np.int64(len(trie))
+        nodes = np.searchsorted(self._keys, depths + leaves, side="right") - 1
+        leads = (self._keys[nodes] >= depths) & (trie.leaf_end[nodes] > leaves)
+        at, position = leads[1:].nonzero()
+        return nodes[at + 1, position].astype(np.int32), nodes[at, position].astype(np.int32), position
 
     def _exhausted(self, node: int, closed: int, out: Leaves) -> list[int]:
         """The children that would be open but for `out`."""

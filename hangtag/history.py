@@ -90,6 +90,8 @@ class InterestProfile:
                 rows.append(vocabulary.index(tag_id))
                 shares.append(EVENT_WEIGHTS[event.type])
                 times.append(microseconds(event.at))
+        if not rows:
+            return cls()
         hours = (microseconds(now) - np.array(times, dtype=np.int64)) / HOUR
         weights: dict[int, float] = defaultdict(float)
         for tag, share in zip(rows, (np.array(shares) * power_law(hours)).tolist(), strict=True):

@@ -112,16 +112,20 @@ class TokenTrie:
             found.append(node)
         return tuple(found)
 
-    def lengths(self) -> Int32:
-        """(T,) how many tokens the tag of each leaf has."""
+    def depths(self) -> Int32:
+        """(N,) how many tokens lead to each node; they ascend."""
         depth = np.zeros(len(self.ends), np.int32)
         level, distance = np.array([ROOT]), 0
         while len(level):
             depth[level] = distance
             first, last, distance = self.first_edge[level[0]], self.first_edge[level[-1] + 1], distance + 1
             level = np.arange(first + 1, last + 1)
+        return depth
+
+    def lengths(self) -> Int32:
+        """(T,) how many tokens the tag of each leaf has."""
         lengths = np.zeros(len(self), np.int32)
-        lengths[self.leaf_start[self.ends]] = depth[self.ends]
+        lengths[self.leaf_start[self.ends]] = self.depths()[self.ends]
         return lengths
 
     def restricted(self, kept: NDArray[np.bool_]) -> TokenTrie:

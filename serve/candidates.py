@@ -99,6 +99,7 @@ class Candidates:
         lengths = np.array([len(phrase.strip().encode()) for phrase in self._phrases])
         self._names = [kind == 1.0 and len(phrase) > len(" 棉 ") for kind, phrase in zip(kinds, self._phrases, strict=True)]
         self._weight = np.asarray(kinds * lengths / (lengths + 1), dtype=np.float32)
+        self._weight_in: dict[str, Floats] = {}
         self._unit, self._shares = _unit_shares(said)
         words = [unit for unit in self._unit if not is_han(unit[0])]
         self._closeness = Closeness(words, np.array([self._unit[word] for word in words], dtype=np.int64))
@@ -118,8 +119,7 @@ class Candidates:
         `among`, (T,), as if there were only the tags that it is true for."""
         values = "\n".join(value for _, value in listing.attributes)
         fields = [field[:READ_CHARACTERS] for field in (listing.title, listing.description, values)]
-        spoken = (primary_subtag(listing.resolved_language()), ANY_LANGUAGE)
-        weight = self._weight * np.where(np.isin(self._languages, spoken), 1, FOREIGN_WEIGHT).astype(np.float32)[self._language]
+        weight = self._weights(primary_subtag(listing.resolved_language()))
         said = [pieces(field) for field in fields]
         lexical = (1 - PHRASE_SHARE) * weight * self._heard(self._evidence(said))
         cosine, borrowed = self._cosine(listing), self._borrowed(listing)
@@ -152,9 +152,19 @@ class Candidates:
         found = zip(best[first].tolist(), scores[first].tolist(), strict=True)
         return [Candidate(tag, score, tag in stated) for tag, score in found if score > 0]
 
+    def _weights(self, language: str) -> Floats:
+        """What each wording counts for a listing in a language. Shape (W,)."""
+        if language not in self._languages:
+            language = ANY_LANGUAGE
+        if (known := self._weight_in.get(language)) is None:
+            spoken = np.isin(self._languages, (language, ANY_LANGUAGE))
+            known = self._weight * np.where(spoken, 1, FOREIGN_WEIGHT).astype(np.float32)[self._language]
+            self._weight_in[language] = known
+        return known
+
     def _heard(self, evidence: Floats) -> Floats:
         """How much of each wording's idf is heard, given how well each unit is. Shape (W,)."""
-        units = np.flatnonzero(evidence)
+        units = np.flatnonzero(evidence > 0)  # of truth values several times as fast as of numbers
         begins, many = self._shares.indptr[units], np.diff(self._shares.indptr)[units]
         places = np.arange(many.sum()) + np.repeat(begins - np.cumsum(many) + many, many)
         # scipy's own product takes three times as long where a listing has few of a vocabulary's units
@@ -287,6 +297,6 @@ def _best(scores: Floats, count: int) -> NDArray[np.int64]:
     """Indexes of the `count` highest scores, ascending; of equal ones at the limit the first."""
     if count >= len(scores):
         return np.arange(len(scores))
-    limit = np.partition(scores, -count)[-count]
+    limit = np.sort(scores)[-count]  # np.partition takes 15 times as long where most scores are 0
     above, equal = np.flatnonzero(scores > limit), np.flatnonzero(scores == limit)
     return np.sort(np.concatenate([above, equal[: count - len(above)]]))

@@ -85,7 +85,7 @@ class EventBody(Wire):
 
     type: str = Field(description=f"One of: {', '.join(EVENT_WEIGHTS)}.")
     at: str = Field(description="When, ISO 8601 with a zone.", json_schema_extra={"format": "date-time"})
-    tags: Listed[str] = Field(default=[], description="Tags of the product, by label or id.")
+    tags: Listed[str] = Field(default_factory=list, description="Tags of the product, by label or id.")
     product: str = ""
 
     def event(self, vocabulary: TagVocabulary) -> Event:
@@ -100,11 +100,11 @@ Group = Annotated[Listed[str], Field(max_length=MOST_EXCLUSIVE)]
 class RulesBody(Wire):
     """Which tags may stand in this answer, and which together. Tags are named by their ids."""
 
-    banned: Ids = Field(default=[], description="Tags that never come.")
+    banned: Ids = Field(default_factory=list, description="Tags that never come.")
     only: Ids | None = Field(default=None, description="The only tags that may come; left out: all.")
-    facet_limits: Counts = Field(default={}, max_length=MOST_GROUPS, description="Facet: the most tags of it.")
+    facet_limits: Counts = Field(default_factory=dict, max_length=MOST_GROUPS, description="Facet: the most tags of it.")
     exclusions: Annotated[Listed[Group], Field(max_length=MOST_GROUPS)] = Field(
-        default=[], description="Groups of tags of which at most one may come."
+        default_factory=list, description="Groups of tags of which at most one may come."
     )
     parent_or_child: bool = Field(default=False, description="Whether a tag and its parent never both come.")
 
@@ -126,7 +126,7 @@ class SuggestionBody(Wire):
 
     title: str = ""
     description: str = ""
-    attributes: Texts = Field(default={}, description="Names and values.")
+    attributes: Texts = Field(default_factory=dict, description="Names and values.")
     language: str | None = Field(default=None, description="BCP 47; left out: as the text looks.")
     min_tags: int = 1
     max_tags: int | None = Field(default=None, description="Left out: five, or as many as there is room for.")
@@ -136,8 +136,10 @@ class SuggestionBody(Wire):
     personalise: float = Field(
         default=1.0, description="How much interests count: 0 not at all, 1 all of them; below only strong ones."
     )
-    history: Listed[EventBody] = Field(default=[], description="What the user did besides, in any order; it is not kept.")
-    rules: RulesBody = Field(default=RulesBody(), description="What the merchant allows.")
+    history: Listed[EventBody] = Field(
+        default_factory=list, description="What the user did besides, in any order; it is not kept."
+    )
+    rules: RulesBody = Field(default_factory=RulesBody, description="What the merchant allows.")
     adapter: str | None = Field(default=None, description="Who answers, as `GET /v1/adapters` names it; left out: your default.")
     timeout: float | None = Field(default=None, gt=0, description="Seconds after which nobody waits; the server has a limit too.")
 
@@ -230,7 +232,7 @@ class HealthBody(Wire):
 
     status: str
     reason: str = ""
-    troubles: list[str] = Field(default=[])
+    troubles: list[str] = Field(default_factory=list)
 
 
 class ErrorDetail(Wire):

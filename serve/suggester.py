@@ -193,7 +193,7 @@ class Suggester:
         the user. Only an answer that has liked tags is worth the question, which ends with its last tag. What the prior changed
         token by token (`hangtag.influence`) would say too much: that a tag came earlier, or that the words brought it."""
         codec = asked.generation.codec
-        suspects = asked.liked.intersection(codec.decided(generation.ids))
+        suspects = asked.liked and asked.liked.intersection(codec.decided(generation.ids))
         if not suspects:
             return frozenset()
         ids: tuple[int, ...] = ()

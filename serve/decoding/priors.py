@@ -40,30 +40,21 @@ class PriorRows:
     def put(self, row: int, constraint: AnswerConstraint) -> None:
         """Begin a row, whose tags have been put in."""
         trie, table = constraint.trie, self.table
-        number: dict[int, int] = {}
-        parents: list[int] = []
-        ways: list[tuple[int, int]] = []
-        for position, leaf in enumerate(constraint.prior_leaves):
-            above = ROOT
-            while (node := constraint.branches.child_with(above, leaf)) != above:
-                if node not in number:
-                    number[node] = len(number)
-                    parents.append(above)
-                ways.append((number[node], position))
-                above = node
-        ways.sort()
-        nodes = np.array(list(number), np.int64)
+        on_way, above, position = constraint.branches.ways(constraint.prior_leaves)
+        is_first = np.ones(len(on_way), np.bool_)
+        is_first[1:] = on_way[1:] != on_way[:-1]
+        nodes = on_way[is_first]
         table.widen(branch_best=len(nodes))
         table.put(
             row,
             prior_leaf=constraint.prior_leaves,
             prior_weight=constraint.prior_weights,
-            branch_from=parents,
+            branch_from=above[is_first],
             branch_token=trie.edge_token[nodes - 1],
             branch_low=trie.leaf_start[nodes],
             branch_high=trie.leaf_end[nodes],
-            way_branch=[branch for branch, _ in ways],
-            way_leaf=[position for _, position in ways],
+            way_branch=is_first.cumsum() - 1,
+            way_leaf=position,
             stale=1,
         )
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,19 +51,30 @@ class _Machine:
             self._constraints = BatchConstraint(vocabularies.grammar, rows, width, device)
         self._refused: dict[int, int] = {}
         self._thread = ThreadPoolExecutor(1, "hangtag-begin", _beside_the_model) if device.type == "cpu" else None
+        self._waiting: list[Callable[[], None]] = []
         self._begun: list[Future[None]] = []
         if self._thread is not None:
             sys.setswitchinterval(min(sys.getswitchinterval(), PATIENCE))
 
     def put(self, row: int, params: Any, tokens: Sequence[int]) -> None:
-        """Begin a request in `row` by its `SamplingParams`, `tokens` of its answer generated already."""
-        if self._thread is None:
-            self._put(row, params, tokens)
+        """A request comes into `row` by its `SamplingParams`, `tokens` of its answer generated already."""
+        self._waiting.append(partial(self._put, row, params, tokens))
+
+    def drop(self, row: int) -> None:
+        """The request in `row`, if there is one, is to be forgotten."""
+        self._waiting.append(partial(self._drop, row))
+
+    def begin(self) -> None:
+        """Do what was put and dropped, in that order."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and self._thread is not None:
+            self._begun.append(self._thread.submit(_do, waiting, inference=torch.is_inference_mode_enabled()))
         else:
-            self._begun.append(self._thread.submit(self._put, row, params, tokens, inference=torch.is_inference_mode_enabled()))
+            _do(waiting)
 
     def settle(self) -> None:
-        """Wait until all that was put is there."""
+        """Wait until all of it is done."""
+        self.begin()
         for begun in self._begun:
             begun.result()
         self._begun.clear()
@@ -71,22 +83,19 @@ class _Machine:
         """Whether the request in `row`, which is settled, may only end."""
         return row in self._refused
 
-    def _put(self, row: int, params: Any, tokens: Sequence[int], *, inference: bool | None = None) -> None:
+    def _put(self, row: int, params: Any, tokens: Sequence[int]) -> None:
         self._refused.pop(row, None)
         try:
             if self._vocabularies is None or self._constraints is None:
                 raise InvalidSettings(f"{DIRECTORY_VARIABLE} was not set when this worker started")
             constraint = self._vocabularies.read(params.extra_args)
             assert constraint is not None, "the request is somebody else's"
-            with nullcontext() if inference is None else torch.inference_mode(inference):
-                self._constraints.put(row, constraint, tokens)
+            self._constraints.put(row, constraint, tokens)
         except Exception:  # the engine must outlive whatever a request holds
             logger.exception("a request can't be constrained in this worker; it is ended without an answer")
             self._refused[row] = params.eos_token_id or 0
 
-    def drop(self, row: int) -> None:
-        """Forget the request in `row`, if there is one."""
-        self.settle()
+    def _drop(self, row: int) -> None:
         self._refused.pop(row, None)
         if self._constraints is not None:
             self._constraints.drop(row)
@@ -109,6 +118,12 @@ class _Machine:
                 if row in self._refused:
                     logits[position].fill_(-torch.inf)
                     logits[position, self._refused[row]] = 0.0
+
+
+def _do(waiting: Iterable[Callable[[], None]], *, inference: bool | None = None) -> None:
+    with nullcontext() if inference is None else torch.inference_mode(inference):  # it belongs to threads
+        for one in waiting:
+            one()
 
 
 def _beside_the_model() -> None:
@@ -149,9 +164,8 @@ class FirstRunnerRows:
         request, of whose end nothing was said."""
         for index in update.removed:
             self._forget(index)
-        for index, *_ in update.added:  # all of them first: forgetting waits for what has begun
-            self._forget(index)
         for index, params, _, output in update.added:
+            self._forget(index)
             if is_ours(params.extra_args):
                 self._batch[index] = entry = _Entry(self._free.pop(), params, output)
                 self._begin(entry)
@@ -163,6 +177,7 @@ class FirstRunnerRows:
                 self._batch[source] = other
             elif other is not None:
                 self._release(other)
+        self._machine.begin()
         self._rows = None
 
     def apply(self, logits: torch.Tensor) -> None:
@@ -247,6 +262,7 @@ class SecondRunnerRows:
             self._machine.put(slot, params, tokens)
             self._begun.append(slot)
             self._seen[slot] = len(tokens)
+        self._machine.begin()
         self._staged.clear()
 
     def apply(self, logits: torch.Tensor, context: Any) -> None:

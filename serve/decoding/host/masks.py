@@ -83,11 +83,13 @@ def forbid_others(words: Words, logits: Floats) -> None:
     """Minus infinity for the (width,) logits of tokens that are not allowed."""
     width = len(logits)
     for number, word in enumerate(words):
+        if word == ALL:
+            continue
         first = number << 5
-        last = min(first + 32, width)
+        part = logits[first : min(first + 32, width)]  # indexes from 0 on are what lets the loops be vectors
         if word == 0:
-            for token in range(first, last):
-                logits[token] = FORBIDDEN
-        elif word != ALL:
-            for token in range(first, last):
-                logits[token] = logits[token] if word >> np.uint32(token - first) & np.uint32(1) else FORBIDDEN
+            for token in range(len(part)):
+                part[token] = FORBIDDEN
+        else:
+            for token in range(len(part)):
+                part[token] = part[token] if word >> np.uint32(token) & np.uint32(1) else FORBIDDEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from operator import is_
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from serve.decoding.host.masks import forbid_others, no_changes, place
 from serve.decoding.host.native import kept, native, sources
 from serve.decoding.host.priors import add_prior
 from serve.decoding.host.quotations import advance_quotation, fill_quotation, lean, may_open, open_quotation
-from serve.decoding.host.tables import Floats, Int64, Tables, look_up
+from serve.decoding.host.tables import Floats, Int64, Tables, look_up, sources_of
 from serve.decoding.host.tags import advance_tags, fill_tags
 from serve.decoding.phases import DONE, END, EXPLANATION, QUOTATION, TAGS
 from serve.decoding.rows import BatchRows
@@ -27,6 +28,7 @@ class HostStep:
     def __init__(self, rows: BatchRows) -> None:
         self._rows = rows
         self._changes, self._version = no_changes(rows.spare + 1), rows.forest.version
+        self._found: tuple[Tensor, ...] | None = None
         self._fill, self._apply, self._advance = _machine_code()
         self.renew()
         nobody = torch.tensor([-1])
@@ -36,9 +38,12 @@ class HostStep:
 
     def renew(self) -> None:
         """Look up the tables anew, which may have moved."""
+        found = sources_of(self._rows)
+        if self._found is not None and all(map(is_, found, self._found)):
+            return
         if self._version != self._rows.forest.version:  # stored masks have other numbers
             self._changes, self._version = no_changes(self._rows.spare + 1), self._rows.forest.version
-        self._tables = look_up(self._rows, self._changes)
+        self._tables, self._found = look_up(self._rows, self._changes), found
 
     def fill(self, rows: Tensor) -> None:
         """Bring the masks of (n,) rows up to date, -1 for none."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from serve.decoding.rows import BatchRows
 from serve.decoding.table import NUMBERS, RowTable
@@ -58,6 +59,13 @@ class Tables(NamedTuple):
     longest_way_out: int
     words: Words
     changes: Int64
+
+
+def sources_of(rows: BatchRows) -> tuple[Tensor, ...]:
+    """The tensors that `look_up` looks at and that may be others the next time: a table that widens or grows is made anew."""
+    forest = rows.forest
+    grown = (forest.nodes, forest.leaves, forest.ruled_out, forest.before, forest.masks, forest.filled, forest.filled_words)
+    return (*rows.table.blocks.values(), *(table.data for table in grown))
 
 
 def look_up(rows: BatchRows, changes: Int64) -> Tables:
