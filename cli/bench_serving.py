@@ -72,17 +72,20 @@ def serving(
                 figures = [{"figure": type(each).__name__, **asdict(each)} for each in done]
                 json.write_text(json_format.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console = output()
-    table = plain_table("tags", "explained", "engine", "tokens/s", "of unconstrained", "note")
+    table = plain_table(
+        "tags", "explained", "engine", "answers/s", "tokens/s", "of unconstrained", "with log-probabilities", "note"
+    )
     for row in done:
         if isinstance(row, Row):
-            rate, share = (f"{value:,.{digits}f}" if value else "" for value, digits in ((row.rate, 0), (row.share, 2)))
-            table.add_row(f"{row.tags:,}", "yes" if row.explains else "", row.engine, rate, share, row.note)
+            shown = ((row.answers, 1), (row.rate, 0), (row.share, 2), (row.share_with_logprobs, 2))
+            cells = (f"{value:,.{digits}f}" if value else "" for value, digits in shown)
+            table.add_row(f"{row.tags:,}", "yes" if row.explains else "", row.engine, *cells, row.note)
     print_table(console, table)
     for each in done:
         if isinstance(each, Tokens):
             what = "with an explanation" if each.explains else "alone"
-            found = f"{each.share:.0%} of the tokens of the same as JSON"
-            console.print(f"Five tags {what} ({each.vocabulary}): {found}", soft_wrap=True)
+            said = f"{each.share:.0%} of the tokens of the same as JSON"
+            console.print(f"Five tags {what} ({each.vocabulary}): {said}", soft_wrap=True)
         elif isinstance(each, Cached):
-            found = f"{each.share:.0%} of {each.tokens} tokens come from the cache (blocks of {each.block})"
-            console.print(f"After an event, {each.prompt} prompt: {found}", soft_wrap=True)
+            said = f"{each.share:.0%} of {each.tokens} tokens come from the cache (blocks of {each.block})"
+            console.print(f"After an event, {each.prompt} prompt: {said}", soft_wrap=True)

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -24,6 +25,8 @@ from serve.engines.vllm import VllmEngine
 HANGTAG, BACKENDS = "hangtag", ("guidance", "xgrammar")
 MOST_JSON_TOKENS = 160
 BLOCKS = 2048
+LOGPROBS = {"logprobs": 0, "flat_logprobs": True}
+"""Of the sampled tokens, as answers have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,17 @@ class Plan:
 
 @dataclass(slots=True)
 class Row:
-    """Tokens and seconds of each round, and the seconds of the unconstrained one beside it; `note` says why there are no more."""
+    """Tokens and seconds of each round of `requests`, and the seconds of the unconstrained ones beside it: without
+    log-probabilities, and with them where answers have some for their confidence. `note` says why there are no more."""
 
     engine: str
     tags: int
     explains: bool
+    requests: int = 0
     tokens: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     unconstrained: list[float] = field(default_factory=list)
+    with_logprobs: list[float] = field(default_factory=list)
     note: str = ""
 
     @property
@@ -61,10 +67,19 @@ class Row:
         return sum(self.tokens) / sum(self.seconds) if self.seconds else None
 
     @property
+    def answers(self) -> float | None:
+        """Answers a second."""
+        return self.requests * len(self.seconds) / sum(self.seconds) if self.seconds else None
+
+    @property
     def share(self) -> float | None:
         """Of the unconstrained rate: the median of the rounds."""
-        pairs = zip(self.unconstrained, self.seconds, strict=True)
-        return median(plain / held for plain, held in pairs) if self.seconds else None
+        return _share(self.unconstrained, self.seconds)
+
+    @property
+    def share_with_logprobs(self) -> float | None:
+        """Of the unconstrained rate with log-probabilities: what keeping to a vocabulary costs, without what confidence does."""
+        return _share(self.with_logprobs, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +107,14 @@ class Ask:
     """How one request of a round is asked: gives the tokens of the answer."""
 
     held: Callable[[int], Awaitable[Sequence[int]]]
-    plain: Callable[[int, int], Awaitable[object]]
+    plain: Callable[..., Awaitable[object]]
 
 
 Figure = Row | Tokens | Cached
+
+
+def _share(plain: Sequence[float], held: Sequence[float]) -> float | None:
+    return median(one / other for one, other in zip(plain, held, strict=True)) if plain else None
 
 
 def run(plan: Plan, load: Callable[[dict[str, Any]], VllmEngine], report: Callable[[str], None]) -> Iterator[Figure]:
@@ -146,7 +165,7 @@ async def cached(engine: VllmEngine, asker: Asker, name: str) -> Cached:
 
 
 async def _measure(plan: Plan, engine: VllmEngine, name: str, asked: Asked) -> Row:
-    row = Row(name, len(asked.vocabulary), asked.explains)
+    row = Row(name, len(asked.vocabulary), asked.explains, plan.requests)
     ask = _ours(engine, asked.requests) if name == HANGTAG else _theirs(engine, asked.requests, asked.vocabulary)
     numbers = [number % len(asked.requests) for number in range(plan.requests)]
     try:
@@ -156,7 +175,11 @@ async def _measure(plan: Plan, engine: VllmEngine, name: str, asked: Asked) -> R
             async with asyncio.timeout(plan.limit):
                 seconds, answers = await _round(ask.held, [(number,) for number in numbers], plan.callers)
             counts = [len(answer) for answer in answers]
-            plain, _ = await _round(ask.plain, list(zip(numbers, counts, strict=True)), plan.callers)
+            same = list(zip(numbers, counts, strict=True))
+            plain, _ = await _round(ask.plain, same, plan.callers)
+            if name == HANGTAG:
+                logged, _ = await _round(partial(ask.plain, **LOGPROBS), same, plan.callers)
+                row.with_logprobs.append(logged)
             row.tokens.append(sum(counts))
             row.seconds.append(seconds)
             row.unconstrained.append(plain)
@@ -209,8 +232,8 @@ def _theirs(engine: VllmEngine, requests: Sequence[GenerationRequest], vocabular
     return Ask(ask, _plain(engine, requests))
 
 
-def _plain(engine: VllmEngine, requests: Sequence[GenerationRequest]) -> Callable[[int, int], Awaitable[object]]:
-    async def ask(number: int, tokens: int) -> object:
-        return await engine.unheld(requests[number].prompt, max_tokens=tokens, ignore_eos=True)
+def _plain(engine: VllmEngine, requests: Sequence[GenerationRequest]) -> Callable[..., Awaitable[object]]:
+    async def ask(number: int, tokens: int, **parameters: Any) -> object:
+        return await engine.unheld(requests[number].prompt, max_tokens=tokens, ignore_eos=True, **parameters)
 
     return ask

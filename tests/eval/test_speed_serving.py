@@ -30,6 +30,7 @@ class Engine:
         self.options = options
         self.asked: list[tuple[int, ...]] = []
         self.plain: list[int] = []
+        self.logprobs: list[bool] = []
         self.closed = 0
         self._running = self.most_at_once = 0
 
@@ -44,6 +45,7 @@ class Engine:
 
     async def unheld(self, prompt: Sequence[int], **parameters: Any) -> Continuation:
         self.plain.append(parameters["max_tokens"])
+        self.logprobs.append("logprobs" in parameters)
         await asyncio.sleep(0.0001 * parameters["max_tokens"])
         known = max((_common(prompt, other) for other in self.asked), default=0)
         self.asked.append(tuple(prompt))
@@ -94,8 +96,9 @@ def test_held_and_plain_answers_have_as_many_tokens(asker: Asker) -> None:
     assert isinstance(alone, Row)
     assert isinstance(explained, Row)
     assert [row.explains for row in (alone, explained)] == [False, True]
-    assert len(alone.seconds) == len(alone.unconstrained) == len(alone.tokens) == 2
-    assert sum(engine.plain[:24]) == sum(alone.tokens)
+    assert len(alone.seconds) == len(alone.unconstrained) == len(alone.with_logprobs) == len(alone.tokens) == 2
+    assert sum(engine.plain[:48]) == 2 * sum(alone.tokens)
+    assert engine.logprobs[:48] == [False] * 12 + [True] * 12 + [False] * 12 + [True] * 12
     assert engine.options == {"num_gpu_blocks_override": 2048, "max_num_seqs": 3, "max_model_len": 512}
     assert engine.closed == 1
 
@@ -114,10 +117,12 @@ def test_callers_ask_one_after_the_other(asker: Asker) -> None:
 
 
 def test_a_row_divides_by_the_unconstrained_rounds() -> None:
-    row = Row("hangtag", 10, False, [100, 100, 100], [2.0, 4.0, 1.0], [1.0, 1.0, 1.0])
+    row = Row("hangtag", 10, False, 14, [100, 100, 100], [2.0, 4.0, 1.0], [1.0, 1.0, 1.0], [1.5, 3.0, 0.5])
     assert row.rate == pytest.approx(300 / 7)
-    assert row.share == pytest.approx(0.5)
-    assert Row("xgrammar", 10, False, note="stopped").share is None
+    assert row.answers == pytest.approx(6)
+    assert (row.share, row.share_with_logprobs) == pytest.approx((0.5, 0.75))
+    peer = Row("xgrammar", 10, False, 14, note="stopped")
+    assert (peer.share, peer.share_with_logprobs) == (None, None)
 
 
 def test_json_and_the_cache_are_counted(asker: Asker) -> None:
