@@ -51,10 +51,11 @@ async def _measured(settings: Settings, listings: int, rounds: int, in_flight: i
     suggester = load_suggester(settings)
     try:
         with tempfile.TemporaryDirectory() as folder, messages().status("") as status:
-            catalogue = Path(folder) / "catalogue.csv"
-            make_catalogue(suggester.vocabulary, suggester.bundle.languages, listings, catalogue)
+            warm_up, catalogue = Path(folder) / "warm-up.csv", Path(folder) / "catalogue.csv"
             most = in_flight or rows_in_flight(settings.engine, settings.servers)
-            return await measure(suggester, catalogue, Path(folder), rounds, status.update, most)
+            for path, count in ((warm_up, most), (catalogue, listings)):
+                make_catalogue(suggester.vocabulary, suggester.bundle.languages, count, path)
+            return await measure(suggester, warm_up, catalogue, Path(folder), rounds, status.update, most)
     finally:
         await suggester.engine.close()
 

@@ -94,11 +94,20 @@ def make_catalogue(vocabulary: TagVocabulary, languages: tuple[str, ...], count:
 
 
 async def measure(
-    suggester: Suggester, catalogue: Path, directory: Path, rounds: int, tick: Callable[[str], None], in_flight: int
+    suggester: Suggester,
+    warm_up: Path,
+    catalogue: Path,
+    directory: Path,
+    rounds: int,
+    tick: Callable[[str], None],
+    in_flight: int,
 ) -> Figures:
-    """Both in turns, the batch first, `rounds` times; `tick` is told before each. Every batch begins anew in `directory`."""
+    """Both in turns, the batch first, `rounds` times; `tick` is told before each. Every batch begins anew in `directory`. The
+    catalogue `warm_up` comes before, uncounted: what an engine does only once would be the first batch's alone."""
     engine, found = suggester.engine, []
     count = 0
+    tick("warming up")
+    await _batch(suggester, warm_up, directory / "warm-up-done.csv", in_flight)
     try:
         for number in range(rounds):
             tick(f"batch, round {number + 1}")

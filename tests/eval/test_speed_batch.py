@@ -24,12 +24,14 @@ def test_a_catalogue_is_the_same_on_every_machine_and_names_tags(suggester: Sugg
 
 
 def test_both_turns_have_the_same_requests(suggester: Suggester, tmp_path: Path) -> None:
-    make_catalogue(suggester.vocabulary, ("en", "zh"), 12, tmp_path / "a.csv")
+    for name, count in (("warm-up.csv", 3), ("a.csv", 12)):
+        make_catalogue(suggester.vocabulary, ("en", "zh"), count, tmp_path / name)
     told: list[str] = []
     engine = suggester.engine
-    figures = asyncio.run(measure(suggester, tmp_path / "a.csv", tmp_path, 2, told.append, 4))
+    figures = asyncio.run(measure(suggester, tmp_path / "warm-up.csv", tmp_path / "a.csv", tmp_path, 2, told.append, 4))
     assert suggester.engine is engine
-    assert told == ["batch, round 1", "the engine alone, round 1", "batch, round 2", "the engine alone, round 2"]
+    rounds = ["batch, round 1", "the engine alone, round 1", "batch, round 2", "the engine alone, round 2"]
+    assert told == ["warming up", *rounds]
     assert figures.listings == 12
     first, second = figures.rounds
     assert first.tokens == second.tokens > 12 * 3
