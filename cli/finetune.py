@@ -166,9 +166,6 @@ def _ready() -> None:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InvalidSettings(f"fine-tuning needs {', '.join(missing)}; install hangtag with the extra finetune")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait make a busy machine 20 times slower
-    import torch
-
-    torch.set_flush_denormal(True)  # before torch makes threads; numbers too small to matter take a CPU nearly twice the time
     _quiet()
 
 

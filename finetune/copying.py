@@ -194,7 +194,6 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     set_seed(options.seed)
-    torch.set_flush_denormal(True)  # see cli/finetune.py
     tokenizer = HuggingFaceTokenizer.load(options.base)
     encoder = Encoder(tokenizer)
     options.output.mkdir(parents=True, exist_ok=True)

@@ -45,11 +45,11 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
             self._layers = torch.compile(self._causal.model, dynamic=False)
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any) -> Any:
-        causal = self._causal
-        hidden = self._layers(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
         labels = inputs["labels"][:, 1:]
         learned = labels != IGNORED
-        logits = causal.lm_head(hidden[:, :-1][learned])
+        with self.accelerator.autocast():  # accelerate does so in the model's forward only, which is gone around here
+            hidden = self._layers(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+            logits = self._causal.lm_head(hidden[:, :-1][learned])
         loss = cross_entropy(logits.float(), labels[learned])
         return (loss, {"logits": logits}) if return_outputs else loss
 
