@@ -17,13 +17,15 @@ from statistics import median
 from typing import Any
 
 from eval.speed.requests import Asked, Asker
-from hangtag.errors import HangtagError
+from hangtag.errors import EngineError, HangtagError
 from hangtag.vocabulary import ANY_LANGUAGE, TagVocabulary
 from serve.engines.engine import GenerationRequest
 from serve.engines.vllm import VllmEngine
 
 HANGTAG, BACKENDS = "hangtag", ("guidance", "xgrammar")
-MOST_JSON_TOKENS = 160
+MOST_JSON_TOKENS = 256
+"""Five of the longest labels as JSON have fewer."""
+
 BLOCKS = 2048
 LOGPROBS = {"logprobs": 0, "flat_logprobs": True}
 """Of the sampled tokens, as answers have them."""
@@ -123,7 +125,8 @@ def run(plan: Plan, load: Callable[[dict[str, Any]], VllmEngine], report: Callab
         report(f"{name}: starting")
         options: dict[str, Any] = {"num_gpu_blocks_override": BLOCKS, "max_num_seqs": plan.callers, "max_model_len": plan.context}
         if name != HANGTAG:
-            options["structured_outputs_config"] = {"backend": name}
+            # said of a request alone it is not heard, and the model then writes blanks until it may not any more
+            options["structured_outputs_config"] = {"backend": name, "disable_any_whitespace": True}
         engine = load(options)
         try:
             for asked in plan.asked:
@@ -223,11 +226,14 @@ def _theirs(engine: VllmEngine, requests: Sequence[GenerationRequest], vocabular
     labels = [tag.label(ANY_LANGUAGE) for tag in vocabulary]
     tags = {"type": "array", "items": {"enum": labels}, "minItems": rules.min_tags, "maxItems": rules.max_tags}
     schema = {"type": "object", "properties": {"tags": tags}, "required": ["tags"], "additionalProperties": False}
-    held = StructuredOutputsParams(json=schema, disable_any_whitespace=True)
+    held = StructuredOutputsParams(json=schema)
 
     async def ask(number: int) -> Sequence[int]:
         parameters = {"structured_outputs": held, "max_tokens": MOST_JSON_TOKENS}
-        return (await engine.unheld(requests[number].prompt, **parameters)).ids
+        ids = (await engine.unheld(requests[number].prompt, **parameters)).ids
+        if len(ids) == MOST_JSON_TOKENS:
+            raise EngineError(f"an answer has no end after {MOST_JSON_TOKENS} tokens")
+        return ids
 
     return Ask(ask, _plain(engine, requests))
 
