@@ -120,8 +120,8 @@ def run(plan: Plan, tick: Callable[[str], None] = lambda what: None) -> Iterator
         tick("starting a server")
         with _served(plan, bundles) as (port, process):
             tick("warming up")
-            first = replace(plan, seconds=FIRST * plan.seconds)
-            warm = asyncio.run(_load(first, bundle.vocabulary, max(plan.callers), port, process, names if plan.adapters else []))
+            first = replace(plan, seconds=FIRST * plan.seconds)  # by the fewest: no prompt comes from the cache yet
+            warm = asyncio.run(_load(first, bundle.vocabulary, min(plan.callers), port, process, names if plan.adapters else []))
             if not warm.is_flawless:
                 found = {**warm.statuses, **warm.wrong, **dict.fromkeys(warm.refused, 1)}
                 raise EngineError(f"not all was well in the warm-up: {json.dumps(found, ensure_ascii=False)}")
