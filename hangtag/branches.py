@@ -116,9 +116,6 @@ class Branches:
     def ways(self, leaves: Sequence[int]) -> tuple[Int32, Int32, NDArray[np.intp]]:
         """The nodes on the ways to `leaves`, which ascend: (W,) nodes, ascending, those that they branch off from, and the
         position of the leaf whose way it is. A node that many ways lead through stands once for each."""
-        if not leaves:
-            nothing = np.empty(0, np.int32)
-            return nothing, nothing, np.empty(0, np.intp)
         trie = self._trie
         if self._keys is None:
             self._keys = trie.depths() * np.int64(len(trie)) + trie.leaf_start  # nodes go by depth, then by their first leaf

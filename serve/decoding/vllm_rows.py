@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,10 +67,11 @@ class _Machine:
     def begin(self) -> None:
         """Do what was put and dropped, in that order."""
         waiting, self._waiting = self._waiting, []
-        if waiting and self._thread is not None:
-            self._begun.append(self._thread.submit(_do, waiting, inference=torch.is_inference_mode_enabled()))
-        else:
+        if self._thread is None:
             _do(waiting)
+        elif waiting:
+            as_here = torch.inference_mode(torch.is_inference_mode_enabled())  # it belongs to threads
+            self._begun.append(self._thread.submit(as_here(_do), waiting))
 
     def settle(self) -> None:
         """Wait until all of it is done."""
@@ -120,10 +121,9 @@ class _Machine:
                     logits[position, self._refused[row]] = 0.0
 
 
-def _do(waiting: Iterable[Callable[[], None]], *, inference: bool | None = None) -> None:
-    with nullcontext() if inference is None else torch.inference_mode(inference):  # it belongs to threads
-        for one in waiting:
-            one()
+def _do(waiting: Iterable[Callable[[], None]]) -> None:
+    for one in waiting:
+        one()
 
 
 def _beside_the_model() -> None:
