@@ -5,6 +5,7 @@ they ask.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
@@ -15,6 +16,8 @@ from hangtag.errors import DeadlineExceeded, Overloaded
 RUNNING, WAITING = 256, 1024
 MEMORY = 0.05
 """Share of the latest turn in the mean time of turns."""
+AGAIN = 1.0
+"""Seconds after which to ask again while no turn has ended yet."""
 
 
 class Admission:
@@ -25,7 +28,8 @@ class Admission:
         self._size = self._free = running
         self._room = waiting
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._seconds = 1.0
+        self._seconds: float | None = None
+        """Mean time of the latest turns, once one has ended."""
         self.waiting = 0
         """How many wait now."""
 
@@ -35,24 +39,28 @@ class Admission:
         return self._size - self._free
 
     @asynccontextmanager
-    async def turn(self, tenant: str) -> AsyncIterator[float]:
-        """A turn; gives the seconds waited for it. Raises `Overloaded` at once where there is no room to wait."""
+    async def turn(self, tenant: str, until: float = math.inf) -> AsyncIterator[float]:
+        """A turn; gives the seconds waited for it. `until` is when the caller stops listening, by `time.monotonic`. Raises
+        `Overloaded` at once where there is no room to wait or no answer by then to be expected, and when the turn comes too late
+        for one: what nobody will hear is not worked on. A turn that is free is given whatever is expected of it."""
         asked = time.monotonic()
-        await self._enter(tenant)
+        await self._enter(tenant, until)
         begun = time.monotonic()
         try:
             yield begun - asked
         finally:
             self._leave()
-            self._seconds += MEMORY * (time.monotonic() - begun - self._seconds)
+            took = time.monotonic() - begun
+            self._seconds = took if self._seconds is None else self._seconds + MEMORY * (took - self._seconds)
 
-    async def _enter(self, tenant: str) -> None:
+    async def _enter(self, tenant: str, until: float) -> None:
         if self._free:
             self._free -= 1
             return
         if self.waiting >= self._room:
-            wait = self._seconds * (self.waiting + 1) / self._size
-            raise Overloaded(f"{self._size} requests are worked on and {self.waiting} wait; ask again later", retry_after=wait)
+            raise self._refusal(f"{self._size} requests are worked on and {self.waiting} wait")
+        if self._answered(self._ahead(tenant)) > until:
+            raise self._refusal(f"{self.waiting} requests wait, too many for an answer in time")
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line = self._lines.setdefault(tenant, deque())
         line.append(place)
@@ -67,6 +75,22 @@ class Admission:
             raise
         finally:
             self.waiting -= 1
+        if self._answered(0) > until:
+            self._leave()
+            raise self._refusal("the turn came too late for an answer in time")
+
+    def _answered(self, ahead: int) -> float:
+        """When who has so many ahead in line is likely to have an answer; now, while no turn has shown how long one takes."""
+        return time.monotonic() + (self._seconds or 0.0) * (ahead / self._size + 1)
+
+    def _ahead(self, tenant: str) -> int:
+        """How many have their turns before one who comes now."""
+        mine = len(self._lines.get(tenant, ()))
+        return sum(min(len(line), mine + 1) for line in self._lines.values())
+
+    def _refusal(self, why: str) -> Overloaded:
+        wait = (self._seconds or AGAIN) * (self.waiting + 1) / self._size
+        return Overloaded(f"{why}; ask again later", retry_after=wait)
 
     def _leave(self) -> None:
         """The turn goes to the first in the line of the tenant who was served longest ago."""

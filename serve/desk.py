@@ -4,6 +4,7 @@ suggestions asks here; it knows no HTTP.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
@@ -52,12 +53,13 @@ class Desk:
         hears each tag as it is decided. Raises what `Suggester.suggest` raises, `UnknownAdapter`, `Overloaded`, and
         `DeadlineExceeded` after `timeout` seconds, or the server's own if they are fewer."""
         seconds = min(timeout or self._deadline, self._deadline)
+        until = time.monotonic() + seconds
         with self._metrics.request():
             async with within(seconds):
                 # the bundle is held while waiting, so that who was let in is answered even if it is unloaded meanwhile
                 with self.suggesters.using(caller, adapter) as suggester:
                     asked = await ask(suggester)
-                    async with self.admission.turn(caller.tenant) as waited:
+                    async with self.admission.turn(caller.tenant, until) as waited:
                         self._metrics.waited(waited)
                         with self._tracing.span("suggest", model=suggester.bundle.model, waited=waited):
                             suggestion = await _answer(suggester, asked, tell)

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -115,6 +116,74 @@ def test_an_error_ends_a_turn() -> None:
                 async with admission.turn("a"):
                     raise ZeroDivisionError
         assert admission.running == 0
+
+    run(scene)
+
+
+async def a_turn(admission: Admission, seconds: float, *, within: float = 60) -> None:
+    async with admission.turn("a", time.monotonic() + within):
+        await asyncio.sleep(seconds)
+
+
+async def refused(admission: Admission, tenant: str, *, within: float) -> Overloaded:
+    with pytest.raises(Overloaded) as caught:
+        async with admission.turn(tenant, time.monotonic() + within):
+            raise AssertionError("it is known that this will be too late")
+    return caught.value
+
+
+def test_who_cannot_be_answered_in_time_is_refused_at_once() -> None:
+    async def scene() -> None:
+        admission = Admission(running=2, waiting=99)
+        await a_turn(admission, 0.2)
+        turns = [asyncio.create_task(a_turn(admission, 0.2)) for _ in range(6)]  # four of them wait: two turns of 0.2 s
+        await settle()
+        assert admission.waiting == 4
+        error = await refused(admission, "a", within=0.4)
+        assert "4 requests wait" in str(error)
+        assert 0.4 < error.retry_after < 1
+        other = asyncio.create_task(a_turn(admission, 0, within=5))
+        await asyncio.gather(*turns, other)
+        assert (admission.running, admission.waiting) == (0, 0)
+
+    run(scene)
+
+
+def test_another_tenants_line_is_not_waited_for() -> None:
+    async def scene() -> None:
+        admission = Admission(running=1, waiting=99)
+        await a_turn(admission, 0.1)
+        turns = [asyncio.create_task(a_turn(admission, 0.1)) for _ in range(8)]
+        await settle()
+        await refused(admission, "a", within=0.6)
+        async with admission.turn("b", time.monotonic() + 0.6):  # behind one of a's seven
+            assert admission.waiting == 6
+        await asyncio.gather(*turns)
+
+    run(scene)
+
+
+def test_a_turn_that_comes_too_late_goes_to_the_next() -> None:
+    async def scene() -> None:
+        admission = Admission(running=1, waiting=99)
+        await a_turn(admission, 0.2)
+        first = asyncio.create_task(a_turn(admission, 0.5))  # longer than was to be expected
+        await settle()
+        late = asyncio.create_task(refused(admission, "a", within=0.6))
+        await settle()
+        patient = asyncio.create_task(a_turn(admission, 0))
+        assert "too late" in str(await late)
+        await asyncio.gather(first, patient)
+        assert (admission.running, admission.waiting) == (0, 0)
+
+    run(scene)
+
+
+def test_a_free_turn_is_given_whatever_is_expected_of_it() -> None:
+    async def scene() -> None:
+        admission = Admission(running=1, waiting=99)
+        await a_turn(admission, 0.2)
+        await a_turn(admission, 0, within=0.1)
 
     run(scene)
 
