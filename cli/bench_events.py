@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.options import BundleOption
+from hangtag.files import save_json
 
 
 def events(
@@ -23,7 +24,6 @@ def events(
     """Events over HTTP, one at a time at a fixed rate and in batches, and the interests of a user with a long history.
 
     The server is one of its own, with the bundle's model loaded and idle."""
-    import json as json_format
     import tempfile
     from dataclasses import asdict
 
@@ -39,7 +39,7 @@ def events(
         url = store or f"sqlite:///{directory}/events.db"
         measured = measure(settings.bundle, url, rate=rate, seconds=seconds, history=history, tell=status.update)
     if json is not None:
-        json.write_text(json_format.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
+        save_json(asdict(measured), json)
     table = plain_table("what", "count", "median ms", "p99 ms", "most ms", "a second")
     for figure in measured.figures:
         times = (f"{value:.2f}" for value in (figure.median, figure.p99, figure.most))

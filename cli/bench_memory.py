@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hangtag.files import save_json
+
 
 def memory(
     sizes: Annotated[str, typer.Option(metavar="N,N", help="Remembered listings.")] = "10000,100000,1000000",
@@ -22,7 +24,6 @@ def memory(
     """A memory of generated listings that grows: adding, looking up, and what a look-up says of the tags; on one thread.
 
     With --directory a run that was interrupted goes on with the memory that is there; FILE keeps what was finished."""
-    import json as json_format
     from dataclasses import asdict
     from functools import partial
 
@@ -43,7 +44,7 @@ def memory(
         for grown in run(counts, asked, partial(bars.advance, bar), peers_up_to=peers_up_to, directory=directory):
             done.append(grown)
             if json is not None:
-                json.write_text(json_format.dumps([asdict(each) for each in done], indent=2) + "\n", encoding="utf-8")
+                save_json([asdict(each) for each in done], json)
     table = plain_table("listings", "added /s", "MB on disk", "add one ms", "recall", "look-up", "median ms", "p99 ms")
     for grown in done:
         recall = "" if grown.recall is None else f"{grown.recall:.2f}"

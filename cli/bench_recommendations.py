@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hangtag.files import save_json
+
 
 def recommendations(
     sizes: Annotated[str, typer.Option(metavar="N,N", help="Products of the catalogues.")] = "10000,100000,1000000",
@@ -14,7 +16,6 @@ def recommendations(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="All figures as JSON.")] = None,
 ) -> None:
     """Recommendations over generated catalogues of ten tags a product, beside an exact scan of all products."""
-    import json as json_format
     from dataclasses import asdict
 
     from rich.progress import Progress, TimeElapsedColumn
@@ -31,7 +32,7 @@ def recommendations(
         bar = bars.add_task("Catalogues", total=sum(counts))
         done = list(run(counts, asked, lambda products: bars.advance(bar, products)))
     if json is not None:
-        json.write_text(json_format.dumps([asdict(each) for each in done], indent=2) + "\n", encoding="utf-8")
+        save_json([asdict(each) for each in done], json)
     table = plain_table("products", "build s", "memory MB", "look", "median ms", "p99 ms")
     for grown in done:
         for place, timing in enumerate(grown.timings):

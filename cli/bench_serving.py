@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.options import BundleOption
+from hangtag.files import save_json
 
 SAMPLES = 32
 """Listings whose tokens are counted."""
@@ -28,7 +29,6 @@ def serving(
     """Answers of five tags by vLLM in this process, as a share of its tokens a second without a vocabulary; what of a prompt
     comes from the cache after an event, and what an answer costs as JSON. Needs the extra vllm."""
     import asyncio
-    import json as json_format
     from dataclasses import asdict, replace
 
     from cli.bench import sizes_of
@@ -69,8 +69,7 @@ def serving(
         ):
             done.append(figure)
             if json is not None:
-                figures = [{"figure": type(each).__name__, **asdict(each)} for each in done]
-                json.write_text(json_format.dumps(figures, indent=2) + "\n", encoding="utf-8")
+                save_json([{"figure": type(each).__name__, **asdict(each)} for each in done], json)
     console = output()
     table = plain_table(
         "tags", "explained", "engine", "answers/s", "tokens/s", "of unconstrained", "with log-probabilities", "note"

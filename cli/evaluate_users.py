@@ -9,6 +9,7 @@ import typer
 
 from cli.evaluate_run import OutOption
 from cli.options import BundleOption
+from hangtag.files import save_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -117,7 +118,6 @@ def _vectors(games: Games, wanted: set[str], suggester: Suggester, bars: Progres
 
 
 def _write(report: dict[str, Any], file: Path) -> None:
-    import json
     from dataclasses import asdict
 
     def plain(value: Any) -> Any:
@@ -125,7 +125,7 @@ def _write(report: dict[str, Any], file: Path) -> None:
 
     content = {part: {name: plain(value) for name, value in figures.items()} for part, figures in report.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    save_json(content, file)
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from eval.corpus import Corpus
 from eval.rows import Row
 from eval.systems import training_hash
 from hangtag.errors import InvalidMemory
+from hangtag.files import save_json
 from serve.candidates import Candidates
 from serve.memory import Memory, fit
 
@@ -52,7 +53,7 @@ def remember(corpus: Corpus, candidates: Candidates, directory: Path, tick: Tick
     tick(BUILDING)
     fit(memory, candidates, lambda share: tick(BUILDING + (1 - BUILDING) * share))
     seconds = round(time.monotonic() - begun, 1)
-    finished.write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
+    save_json({"seconds": seconds}, finished)
     return _remembered(memory, known, seconds)
 
 

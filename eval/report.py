@@ -20,6 +20,7 @@ from eval.predictions import answers_of, system_of
 from eval.scores import Answers, Training, scores_of, seen_only
 from eval.systems import CANDIDATES, MODEL, TITLES, UNCALIBRATED, SystemRun
 from hangtag.errors import InvalidData
+from hangtag.files import save_json
 
 FORMAT = 2
 SKIPPED_SHOWN = 20
@@ -86,10 +87,7 @@ def make_report(corpus: Corpus, runs: Sequence[SystemRun], *, k: int, about: Map
 
 def write_report(report: Report, directory: Path) -> None:
     """report.json, replaced as a whole."""
-    file = directory / "report.json"
-    part = file.with_suffix(".json.part")
-    part.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(file)
+    save_json(report, directory / "report.json")
 
 
 def read_report(directory: Path) -> Report:

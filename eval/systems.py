@@ -17,6 +17,7 @@ from eval import baselines
 from eval.baselines import NAMES, TrainingSet
 from eval.corpus import Corpus
 from eval.predictions import Prediction, append_predictions, key_of, read_predictions, system_of
+from hangtag.files import save_json
 
 VERSION = 1
 """Of the baselines: raised when one of them answers otherwise, so that older predictions are not taken for new ones."""
@@ -72,7 +73,7 @@ def run_baseline(name: str, corpus: Corpus, k: int, directory: Path, tick: basel
             keys, corpus.test.rows, corpus.gold, ranking.tags.tolist(), ranking.confidences.tolist(), strict=True
         )
     ]
-    notes.write_text(json.dumps(trained.picked, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    save_json(trained.picked, notes)
     append_predictions([each for each in predictions if each.key not in known], file)
     return SystemRun(name, predictions, spent(directory, keys[0], time.monotonic() - begun), 0, trained.picked)
 
@@ -81,12 +82,9 @@ def spent(directory: Path, key: str, seconds: float) -> float:
     """The seconds that a system has taken in all runs into this folder, `seconds` of them just now: a resumed run reports what
     all of it cost. `key` is any key of the system."""
     file = directory / "seconds.json"
-    try:
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except ValueError:  # cut off by an interruption
-        known = {}
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     known[system_of(key)] = round(known.get(system_of(key), 0.0) + seconds, 2)
-    file.write_text(json.dumps(known) + "\n", encoding="utf-8")
+    save_json(known, file)
     return float(known[system_of(key)])
 
 

@@ -4,7 +4,6 @@ knows both trainers, and no table.
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
 import tempfile
@@ -25,6 +24,7 @@ from finetune.model import load_model, precision_of
 from finetune.session import Prepared, Watch, prepare_run
 from finetune.trainer import AnswerTrainer
 from hangtag.errors import InvalidSettings
+from hangtag.files import save_json
 
 PEER = "trl"
 SYSTEMS = ("hangtag", PEER, "hangtag, loss: allowed")
@@ -92,7 +92,7 @@ def write_json(recipe: Recipe, speeds: Sequence[Speed], path: Path) -> None:
         "torch": torch.__version__,
         "systems": [asdict(speed) | {"median": speed.median, "ratio": speed.median / peer} for speed in speeds],
     }
-    path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    save_json(about, path)
 
 
 def _train(

@@ -4,10 +4,11 @@ nothing of how it came.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from hangtag.files import save_json
 
 JSON, PNG = "curves.json", "curves.png"
 DRAWN = ("P@1", "micro-F1", "nDCG")
@@ -23,7 +24,7 @@ def write_curves(folder: Path, log: Iterable[Mapping[str, Any]]) -> None:
         for e in entries
         if "eval_loss" in e
     ]
-    (folder / JSON).write_text(json.dumps({"loss": loss, "evaluations": evaluations}, indent=1) + "\n", encoding="utf-8")
+    save_json({"loss": loss, "evaluations": evaluations}, folder / JSON)
     _draw(folder / PNG, loss, evaluations)
 
 

@@ -22,6 +22,7 @@ from finetune.model import BaseFiles, find_base
 from finetune.weighing import weight_of
 from hangtag.bundle import MANIFEST, Bundle, write_manifest
 from hangtag.errors import EngineError, InvalidBundle, InvalidSettings
+from hangtag.files import save_json
 
 CARD, METRICS = "README.md", "metrics.json"
 COPIED = frozenset({".json", ".safetensors", ".jinja"})
@@ -96,9 +97,9 @@ def _write(
     if "base" not in paths:
         manifest = json.loads((part / MANIFEST).read_text(encoding="utf-8"))
         manifest["components"]["base"] = {"hub": files.hub, "revision": files.revision}
-        (part / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_json(manifest, part / MANIFEST)
     metrics = {"decided by": about["metric"], "best": _best(evaluations, about["metric"]), "evaluations": evaluations}
-    (part / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    save_json(metrics, part / METRICS)
     (part / CARD).write_text(_card(run, recipe, files, about, metrics["best"], merged, version), encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ from finetune.judge import BEST
 from finetune.model import BaseFiles
 from hangtag.bundle import hash_path
 from hangtag.errors import EngineError, InvalidSettings
+from hangtag.files import save_json
 
 RUN, CHECKPOINTS = "run.json", "checkpoints"
 FORMAT = 1
@@ -107,7 +108,4 @@ def disk_full(folder: Path, error: BaseException) -> EngineError:
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
     """run.json, replaced as a whole."""
-    path = folder / RUN
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    save_json(about, folder / RUN)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from finetune.config import Recipe
 from finetune.kit import Kit
 from finetune.rows import IGNORED
 from finetune.trainer import answer_loss
+from hangtag.files import save_text
 from serve.engines.local import LocalEngine
 
 BEST, EVALUATIONS = "best", "evaluations.jsonl"
@@ -137,9 +137,7 @@ class Judge:
             shutil.rmtree(old, ignore_errors=True)
 
     def _write(self) -> None:
-        part = self.folder / f"{EVALUATIONS}.part"
-        part.write_text("".join(json.dumps(each) + "\n" for each in self.evaluations), encoding="utf-8")
-        os.replace(part, self.folder / EVALUATIONS)
+        save_text("".join(json.dumps(each) + "\n" for each in self.evaluations), self.folder / EVALUATIONS)
 
 
 def metric_of(recipe: Recipe, tags: int) -> str:

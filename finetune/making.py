@@ -27,6 +27,7 @@ from finetune.synthesize import LANGUAGES, Synthesizer, read_domains
 from finetune.train import train_adapter
 from hangtag.bundle import Bundle, write_manifest
 from hangtag.errors import InvalidData, InvalidSettings
+from hangtag.files import save_json
 from hangtag.formats import read_vocabulary
 from hangtag.vocabulary import TagVocabulary
 from prompts.render import TEMPLATES
@@ -111,7 +112,7 @@ def _stage(folder: Path, made_of: str, make: Callable[[Path], Path]) -> Path:
     note = folder / MADE
     if not note.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _write(note, {"of": made_of, "result": None})
+        save_json({"of": made_of, "result": None}, note)
     before = json.loads(note.read_text(encoding="utf-8"))
     if before["of"] != made_of:
         raise InvalidSettings(
@@ -119,16 +120,10 @@ def _stage(folder: Path, made_of: str, make: Callable[[Path], Path]) -> Path:
         )
     if before["result"] is None:
         result = make(folder)
-        _write(note, {"of": made_of, "result": result.name})
+        save_json({"of": made_of, "result": result.name}, note)
         return result
     log.info("%s: done before", folder)
     return folder / str(before["result"])
-
-
-def _write(note: Path, content: dict[str, str | None]) -> None:
-    part = note.with_suffix(".part")
-    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    part.replace(note)
 
 
 def _calibrate(recipe: MiniRecipe, bundle: Path, vocabulary: TagVocabulary, data: Path | None, work: Path) -> None:

@@ -46,6 +46,7 @@ from finetune.pairs import graded, in_order, preferred
 from finetune.trainer import AnswerTrainer, Judged
 from finetune.weighing import weigh_memory
 from hangtag.bundle import hash_path
+from hangtag.errors import OutputError
 
 
 class Watch(Protocol):
@@ -134,9 +135,10 @@ def _explained(recipe: Recipe, folder: Path) -> Iterator[None]:
     """A full disk and too little memory as errors that say what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(folder, error) from error
+    except (OSError, OutputError) as error:
+        reason = error.__cause__ if isinstance(error, OutputError) else error
+        if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(folder, reason) from error
         raise
     except (RuntimeError, MemoryError, SafetensorError) as error:
         if "No space left" in str(error):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.judge import BEST, Judge
+from hangtag.files import save_json
 
 TRIED = (0.0, 8.0, 4.0, 2.0, 1.0)
 """0: where the memory knows the shop, it is believed and the model only breaks ties. Of equals the first is taken."""
@@ -28,9 +29,7 @@ def weigh_memory(judge: Judge, model: Any, folder: Path) -> dict[str, float]:
     set_peft_model_state_dict(model, load_file(folder / BEST / "adapter_model.safetensors"))
     model.eval()
     found = {f"{weight:g}": judge.figures(model, own_memory=weight)[judge.metric] for weight in TRIED}
-    part = folder / f"{WEIGHED}.part"
-    part.write_text(json.dumps({"metric": judge.metric, "found": found}, indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / WEIGHED)
+    save_json({"metric": judge.metric, "found": found}, folder / WEIGHED)
     return found
 
 

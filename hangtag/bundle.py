@@ -19,6 +19,7 @@ from typing import Any
 
 from hangtag.calibration import Calibrations, read_calibrations, write_calibrations
 from hangtag.errors import InvalidBundle, InvalidCalibration
+from hangtag.files import save_json
 from hangtag.formats import read_vocabulary
 from hangtag.vocabulary import TagVocabulary
 
@@ -128,7 +129,7 @@ class Bundle:
 def write_manifest(directory: Path, fields: Mapping[str, Any], paths: Mapping[str, str]) -> None:
     """Hash the components (name -> path within the directory) and write the manifest; `fields` are all others of `Bundle`."""
     components = {name: {"path": path, "sha256": hash_path(directory / path)} for name, path in paths.items()}
-    _replace_manifest(directory, {"format": FORMAT, **fields, "components": components})
+    save_json({"format": FORMAT, **fields, "components": components}, directory / MANIFEST)
 
 
 def write_calibration(directory: Path, calibrations: Calibrations) -> Bundle:
@@ -137,10 +138,10 @@ def write_calibration(directory: Path, calibrations: Calibrations) -> Bundle:
     Bundle.load(directory)
     manifest = json.loads(_read(directory / MANIFEST))
     manifest["components"].pop("calibration", None)
-    _replace_manifest(directory, manifest)
+    save_json(manifest, directory / MANIFEST)
     write_calibrations(calibrations, directory / CALIBRATION)
     manifest["components"]["calibration"] = {"path": CALIBRATION, "sha256": hash_path(directory / CALIBRATION)}
-    _replace_manifest(directory, manifest)
+    save_json(manifest, directory / MANIFEST)
     return Bundle.load(directory)
 
 
@@ -158,12 +159,6 @@ def hash_path(path: Path) -> str:
         raise InvalidBundle(f"{path}: a bundle has no {path.suffix or path.name!r} files; weights are .safetensors")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace_manifest(directory: Path, manifest: Mapping[str, Any]) -> None:
-    part = directory / f".{MANIFEST}.part"
-    part.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(directory / MANIFEST)
 
 
 def _read(path: Path) -> bytes:

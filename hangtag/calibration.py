@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hangtag.errors import InvalidCalibration
+from hangtag.files import save_json
 
 FORMAT = 1
 PRECISION = 0.9
@@ -197,14 +198,12 @@ def read_calibrations(file: Path) -> Calibrations:
 
 
 def write_calibrations(calibrations: Calibrations, file: Path) -> None:
-    """Written whole or not at all."""
+    """Written whole or not at all. Raises `OutputError`."""
     curves = [
         {"vocabulary": vocabulary, "evidence_is": evidence, **curve_object(curve)}
         for (vocabulary, evidence), curve in sorted(calibrations.curves.items())
     ]
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(json.dumps({"format": FORMAT, "curves": curves}, indent=1) + "\n", encoding="utf-8")
-    part.replace(file)
+    save_json({"format": FORMAT, "curves": curves}, file)
 
 
 def curve_object(curve: Calibration) -> dict[str, Any]:

@@ -5,12 +5,12 @@ and loads nothing.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from hangtag.errors import InvalidSettings, OutputError
+from hangtag.errors import InvalidSettings
+from hangtag.files import save_json
 
 FORMAT = 1
 
@@ -49,13 +49,4 @@ def read_adapters(path: Path) -> AdapterList:
 
 def write_adapters(adapters: AdapterList, path: Path) -> None:
     """Whole or not at all. Raises `OutputError`."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, **asdict(adapters)}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path}: the list of adapters can't be written: {error.strerror or error}; nothing changed") from error
+    save_json({"format": FORMAT, **asdict(adapters)}, path)

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from hangtag.errors import InvalidAnswer, InvalidData, InvalidInput, InvalidRules, OutputError
+from hangtag.files import whole
 from hangtag.tag_rules import TagRules
 from hangtag.text import fold
 from serve.catalogue.answer import Answer
 from serve.catalogue.items import BadItem, Item, Layout
 from serve.catalogue.journal import Journal, key_of
 from serve.catalogue.tables import BrokenRecord, Table
-from serve.catalogue.writing import check_endings, whole, writing
+from serve.catalogue.writing import check_endings, writing
 from serve.engines.choice import LOCAL
 from serve.suggester import Suggester, SuggestionRequest
 

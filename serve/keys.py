@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hangtag.errors import InvalidInput, InvalidSettings, UnknownKey
+from hangtag.files import whole
 
 log = logging.getLogger("hangtag.serve")
 
@@ -134,15 +135,9 @@ def _change(path: Path, change: Callable[[dict[str, Key]], T]) -> T:
         keys = read_keys(path) if path.exists() else {}
         result = change(keys)
         content = {"format": FORMAT, "keys": [asdict(key) for key in keys.values()]}
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole(path) as partial:
+            partial.touch(0o600)
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return result
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hangtag.files import save_json
 from hangtag.vocabulary import TagVocabulary
 from serve.batch import Batch, Wishes, journal_file
 from serve.catalogue.journal import Journal
 from serve.catalogue.plain import Columns, PlainLayout
 from serve.catalogue.tables import open_table
-from serve.catalogue.writing import whole
 from serve.engines.engine import Engine, Generation, GenerationRequest
 from serve.suggester import Suggester
 
@@ -127,8 +126,7 @@ async def measure(
 def write_json(figures: Figures, about: dict[str, Any], path: Path) -> None:
     """All figures, whole or not at all. Raises `OutputError`."""
     content = about | {"listings": figures.listings, "ratio": figures.ratio, "rounds": list(_described(figures))}
-    with whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    save_json(content, path)
 
 
 def _described(figures: Figures) -> Iterator[dict[str, Any]]:

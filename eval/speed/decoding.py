@@ -4,7 +4,6 @@ what disturbs the machine disturbs them all. It knows when to stop one that take
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import platform
@@ -22,6 +21,7 @@ from eval.speed.tags import FEWEST_TAGS, MOST_TAGS
 from eval.speed.tokenizers import INSTALL, TOKENIZERS
 from eval.speed.worker import ENGINES, Figures, serve
 from hangtag.errors import InvalidSettings
+from hangtag.files import save_json
 
 REFERENCE = "llguidance"
 COMPILING = ("prepare", "cold")
@@ -174,12 +174,7 @@ class _Worker:
 def write_json(plan: Plan, rows: Sequence[Row], path: Path) -> None:
     """All figures, medians and ratios, whole or not at all."""
     content = {"machine": _machine(), "plan": _described(plan), "rows": [_row(rows, row) for row in rows]}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    save_json(content, path)
 
 
 def _row(rows: Sequence[Row], row: Row) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from eval.speed.tokenizers import INSTALL
 from hangtag.answer import Answer
 from hangtag.bundle import Bundle
 from hangtag.errors import InvalidSettings
+from hangtag.files import save_json
 from hangtag.listing import Listing
 from hangtag.vocabulary import TagVocabulary
 from serve.candidates import Candidates
@@ -253,4 +254,4 @@ def write_json(loads: Sequence[Load], path: Path) -> None:
         }
         for load in loads
     ]
-    path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    save_json(rows, path)

@@ -31,6 +31,7 @@ from eval.speed.server import growth, served
 from eval.speed.tokenizers import INSTALL
 from hangtag.bundle import MANIFEST, Bundle
 from hangtag.errors import EngineError, InvalidSettings
+from hangtag.files import save_json
 from hangtag.vocabulary import TagVocabulary
 
 FIRST = 0.5
@@ -250,4 +251,4 @@ def write_json(loads: Sequence[Load], about: Mapping[str, Any], path: Path) -> N
         }
         for load in loads
     ]
-    path.write_text(json.dumps({**about, "loads": rows}, indent=2) + "\n", encoding="utf-8")
+    save_json({**about, "loads": rows}, path)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from hangtag.errors import InvalidData, OutputError
+from hangtag.files import unwritable, whole
 from hangtag.listing import Listing
 from serve.catalogue.answer import Answer
-from serve.catalogue.writing import unwritable, whole
 
 FIRST_LINE = {"hangtag_journal": 1}
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from hangtag.errors import InvalidData, OutputError
+from hangtag.errors import InvalidData
+from hangtag.files import whole
 from serve.catalogue.tables import CsvTable, ParquetTable, Record, Table
 
 SEPARATOR = "|"
@@ -34,27 +34,6 @@ class Writer(Protocol):
     def write(self, record: Record, added: Mapping[str, Any]) -> None:
         """Write a row with other or more cells."""
         ...
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which takes its place when the block has ended well; else it is removed and `path` stays
-    as it was. Raises `OutputError`."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """The error for a file that the system does not let be written."""
-    return OutputError(f"{path}: can't be written: {error.strerror or error}; make room or see who may write there")
 
 
 def check_endings(source: Table, out: Path) -> None:

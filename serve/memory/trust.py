@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hangtag.calibration import Calibration, curve_object, parse_calibration
 from hangtag.errors import InvalidCalibration, InvalidMemory
+from hangtag.files import save_json
 from serve.memory.evidence import COLUMNS, Evidence, StatedRates
 from serve.memory.neighbours import one_thread
 
@@ -177,9 +178,7 @@ def write_trust(trust: Trust, file: Path) -> None:
         "curve": None if trust.curve is None else curve_object(trust.curve),
         "stated": {tag: list(pair) for tag, pair in sorted(trust.stated.counts.items())},
     }
-    scratch = file.with_name(f"{file.name}.new")
-    scratch.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(file)
+    save_json(content, file)
 
 
 def written(file: Path) -> tuple[int, int]:

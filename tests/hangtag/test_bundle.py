@@ -5,7 +5,7 @@ import pytest
 
 from hangtag.bundle import CALIBRATION, MANIFEST, Bundle, hash_path, write_calibration, write_manifest
 from hangtag.calibration import ANY, WORDS, Calibration, Calibrations
-from hangtag.errors import InvalidBundle
+from hangtag.errors import InvalidBundle, OutputError
 
 FIELDS = {
     "name": "shop",
@@ -215,7 +215,7 @@ def test_calibrating_that_is_cut_off_leaves_a_whole_bundle(directory: Path) -> N
     (directory / CALIBRATION).unlink()
     (directory / CALIBRATION).mkdir()  # nothing can be written there
     change_component(directory, "calibration", None)
-    with pytest.raises(OSError, match=CALIBRATION):
+    with pytest.raises(OutputError, match=CALIBRATION):
         write_calibration(directory, CALIBRATIONS)
     assert Bundle.load(directory).calibrations == Calibrations()
 

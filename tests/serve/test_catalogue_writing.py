@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what a full disk does."""
+"""Rows written back as they were, and what a full disk does."""
 
 from __future__ import annotations
 
@@ -12,35 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hangtag.errors import OutputError
 from serve.catalogue.tables import CsvTable, Record, open_table
-from serve.catalogue.writing import CsvWriter, harmless, text_of, whole, writing
-
-
-def _break_off(partial: Path, path: Path) -> None:
-    partial.write_text("half")
-    assert path.read_text() == "old"
-    raise RuntimeError
-
-
-def test_a_file_takes_its_place_at_the_end_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), whole(path) as partial:
-        _break_off(partial, path)
-    assert [each.name for each in tmp_path.iterdir()] == ["a"]
-    with whole(path) as partial:
-        partial.write_text("new")
-    assert (path.read_text(), len(list(tmp_path.iterdir()))) == ("new", 1)
-
-
-def test_a_place_that_can_not_be_written_to(tmp_path: Path) -> None:
-    with (
-        pytest.raises(OutputError, match="can't be written: No such file or directory"),
-        whole(tmp_path / "none" / "a") as partial,
-    ):
-        partial.write_text("x")
-
+from serve.catalogue.writing import CsvWriter, harmless, text_of, writing
 
 cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8) | st.sampled_from(
     ["", '"', "\r", "\n", ","]
