@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from serve.tokenizer import HuggingFaceTokenizer
 log = logging.getLogger("finetune.copying")
 
 BATCH, WARM_UP = 32, 50
+PICKED_FROM = (4, 16)
 
 WIDTHS = (96, 176, 304)
 """Of batches: few, since each is compiled for itself. Longer rows are not learned."""
@@ -139,7 +141,8 @@ async def answered_within(
 
 
 def gates(model: PreTrainedModel, encoder: Encoder, spans: Spans, count: int, *, only_copies: bool) -> dict[str, float]:
-    """Gate 1, one label to copy, and gate 2, candidates to pick from, on `count` rows each that nobody trained on."""
+    """Gate 1, one label to copy, and gate 2, candidates to pick from, on `count` rows each that nobody trained on: by language,
+    and by whether what is picked has a line of its own in the listing."""
     model.eval()
     rng, figures = random.Random(1), {}
     for name, pieces in (("pieces", 1.0), ("spans", 0.0)):
@@ -148,14 +151,11 @@ def gates(model: PreTrainedModel, encoder: Encoder, spans: Spans, count: int, *,
         others = spans.labels(1000, "en", rng)
         figures[f"copy {name}, free"] = answered_freely(model, encoder, rows)
         figures[f"copy {name}, of 1,000"] = asyncio.run(answered_within(model, encoder, rows, others))[0]
-    for candidates in () if only_copies else (4, 8, 16, 32):
-        rows = [picking(spans, rng, candidates, 1) for _ in range(count)]
-        figures[f"pick 1 of {candidates}, free"] = answered_freely(model, encoder, rows)
-        figures[f"pick 1 of {candidates}, shown"] = asyncio.run(answered_within(model, encoder, rows))[0]
-    if not only_copies:
-        rows = [picking(spans, rng, 16, 2) for _ in range(count)]
-        both, first = asyncio.run(answered_within(model, encoder, rows))
-        figures |= {"pick 2 of 16, shown": both, "pick 2 of 16, shown: first": first}
+    for language, on_lines in () if only_copies else product(("en", "zh"), (True, False)):
+        for candidates in PICKED_FROM:
+            rows = [picking(spans, rng, candidates, 1, language=language, on_lines=on_lines) for _ in range(count)]
+            place = "line" if on_lines else "text"
+            figures[f"pick 1 of {candidates}, {language}, {place}"] = asyncio.run(answered_within(model, encoder, rows))[0]
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 

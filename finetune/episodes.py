@@ -41,6 +41,9 @@ REAL_SHARE, FOREIGN_SHARE = 0.4, 0.2
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Of candidates, each drawn as often as it is small: rows of few are short, and picking begins with them."""
 
+ON_LINES = 0.5
+"""Share of rows to pick from with each label on a line of its own."""
+
 LABELS = {"en": (1, 4), "zh": (2, 6)}
 FILLERS = {"en": (1, 12), "zh": (1, 20)}
 """Words, or Chinese characters, of a span taken from a text."""
@@ -104,20 +107,30 @@ def copying(spans: Spans, rng: random.Random, most: int = 16) -> Episode:
     return Episode(language, (), labels, labels)
 
 
-def picking(spans: Spans, rng: random.Random, count: int = 0, stated: int = 0) -> Episode:
+def picking(
+    spans: Spans,
+    rng: random.Random,
+    count: int = 0,
+    stated: int = 0,
+    *,
+    language: str | None = None,
+    on_lines: bool | None = None,
+) -> Episode:
     """`stated` (0: 1 to 8) of `count` (0: 1 to 32, mostly few) candidates stand in the listing, between spans of other text;
-    the answer has them in the order of the candidates, which is random."""
-    language = rng.choice(("en", "zh"))
+    the answer has them in the order of the candidates, which is random. `on_lines`: each on a line of its own, so that its tokens
+    are those of the candidate, which within a text they often are not. None: as it comes."""
+    language = language or rng.choice(("en", "zh"))
+    on_lines = rng.random() < ON_LINES if on_lines is None else on_lines
     count = count or rng.choices(COUNTS, [1 / some for some in COUNTS])[0]
     stated = stated or rng.randint(1, min(count, 8))
-    gap = " " if language == "en" else ""
+    gap = "\n" if on_lines else " " if language == "en" else ""
     while True:
         candidates = spans.labels(count, language, rng)
         answer = rng.sample(candidates, stated)
-        line = gap.join(text for label in answer for text in (spans.span(language, FILLERS[language], rng), label))
-        line += gap + spans.span(language, FILLERS[language], rng)
-        if not any(label in line for label in set(candidates) - set(answer)):
-            return Episode(language, (line,), tuple(candidates), tuple(sorted(answer, key=candidates.index)))
+        text = gap.join(text for label in answer for text in (spans.span(language, FILLERS[language], rng), label))
+        text += gap + spans.span(language, FILLERS[language], rng)
+        if not any(label in text for label in set(candidates) - set(answer)):
+            return Episode(language, tuple(text.split("\n")), tuple(candidates), tuple(sorted(answer, key=candidates.index)))
 
 
 class Shop:

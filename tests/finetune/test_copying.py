@@ -60,10 +60,12 @@ def test_copies_are_all_labels_in_the_order_shown(spans: Spans):
 
 def test_what_is_picked_stands_in_the_listing_and_the_rest_does_not(spans: Spans):
     for seed in range(60):
-        episode = picking(spans, random.Random(seed), 6, 2)
-        (line,) = episode.lines
+        on_lines = seed % 2 == 1
+        episode = picking(spans, random.Random(seed), 6, 2, on_lines=on_lines)
+        assert len(episode.lines) == (5 if on_lines else 1)
+        assert not on_lines or set(episode.answer) <= set(episode.lines)
         assert len(episode.candidates) == 6
-        assert [label for label in episode.candidates if label in line] == list(episode.answer)
+        assert [label for label in episode.candidates if label in "\n".join(episode.lines)] == list(episode.answer)
         assert len(episode.answer) == 2
 
 
@@ -157,7 +159,7 @@ def test_the_command_trains_measures_and_leaves_weights_that_load(bundle: Path, 
     lines = [json.loads(line) for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines()]
     assert lines[0]["tokens"] == 0
     assert lines[-1]["tokens"] >= 3000
-    assert {"copy pieces, free", "pick 1 of 32, shown", "retail_demo_store", "litemall_zh"} <= lines[-1].keys()
+    assert {"copy pieces, free", "pick 1 of 16, zh, line", "retail_demo_store", "litemall_zh"} <= lines[-1].keys()
     trained = Qwen3ForCausalLM.from_pretrained(tmp_path / "run" / "weights", dtype=torch.float32).state_dict()
     untrained = Qwen3ForCausalLM.from_pretrained(bundle / "base", dtype=torch.float32).state_dict()
     assert any(not torch.equal(trained[name], untrained[name]) for name in trained)
