@@ -8,12 +8,15 @@ import json
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -80,10 +83,23 @@ def test_every_command_is_one_that_there_is(words: list[str]) -> None:
     command.make_context(command.name, left)
 
 
+def test_packages_are_installed_in_versions_that_are_known_to_work_together() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    gpu = re.findall(r"(?m)^ARG CONSTRAINTS=(.*)$", (ROOT / "Dockerfile.gpu").read_text(encoding="utf-8"))
+    lines = re.findall(r"pip install -c (\S+) -e '\.\[(\w+)\]'", README)
+    assert {"vllm", "finetune", "eval"} <= {extra for _, extra in lines}
+    for file, extra in lines:
+        pins = re.findall(r"(?m)^([\w.-]+)==(\S+)$", (ROOT / file).read_text(encoding="utf-8"))
+        pinned = {canonicalize_name(name): version for name, version in pins}
+        for requirement in map(Requirement, extras[extra]):
+            if requirement.name == "vllm":  # what it needs is pinned where it alone is installed
+                assert [file] == gpu
+            else:
+                assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), (file, requirement)
+
+
 def test_what_needs_only_files_runs_in_its_order(home: Path) -> None:
     for variables, words in RUN_HERE:
         shutil.rmtree(home / "compiled", ignore_errors=True)
-        for written in home.glob("tagged.csv*"):  # README shows the same OUT for two catalogues
-            written.unlink()
         result = CliRunner().invoke(app, words, env=variables)
         assert result.exit_code == 0, (words, result.output)
