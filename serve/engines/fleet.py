@@ -17,7 +17,7 @@ from serve.engines.canary import prove
 from serve.engines.engine import GenerationRequest
 from serve.engines.member import Member
 from serve.engines.sampled import Sampled
-from serve.engines.server import Server, ServerFailed, ServerRefused
+from serve.engines.server import Server, ServerFailed, ServerGone, ServerRefused
 
 logger = logging.getLogger("hangtag.engines.remote")
 
@@ -91,35 +91,49 @@ class Fleet:
 
     def failed(self, member: Member, error: ServerFailed) -> None:
         """A server failed at a request."""
-        if error.is_gone:
+        if isinstance(error, ServerGone):
             self.leave_out(member, str(error))
         else:
             member.failed(str(error))
 
-    async def load(self, name: str, directory: str) -> Mapping[str, str]:
-        """Have all servers that are used load an adapter; those that come later will. Gives the reasons of those that can't,
-        by their addresses; where not one can, the adapter is forgotten."""
+    async def load(self, name: str, directory: str) -> Mapping[str, EngineError]:
+        """Have all servers that are used load an adapter; those that come later will. Gives why some can't, by their addresses;
+        where not one can, the adapter is forgotten."""
         self.adapters[name] = directory
         used = [member for member in self.members if member.is_used]
-        outcomes = await asyncio.gather(*(self._load(member, name, directory) for member in used), return_exceptions=True)
-        reasons = {member.server.url: str(outcome) for member, outcome in zip(used, outcomes, strict=True) if outcome is not None}
-        if len(reasons) == len(used):
+        failed: dict[str, EngineError] = {}
+
+        async def load(member: Member) -> None:
+            try:
+                await self._load(member, name, directory)
+            except EngineError as error:
+                failed[member.server.url] = error
+
+        try:
+            await asyncio.gather(*map(load, used))
+        except BaseException:
+            del self.adapters[name]
+            raise
+        if len(failed) == len(used):
             del self.adapters[name]
         else:
             for member in used:
-                if member.server.url in reasons:
-                    member.leave_out(reasons[member.server.url])
-        return reasons
+                if member.server.url in failed:
+                    member.leave_out(str(failed[member.server.url]))
+        return failed
 
     async def unload(self, name: str) -> None:
         """Have all servers forget an adapter; one that does not will not be asked for it any more."""
         del self.adapters[name]
         for member in self.members:
             if member.is_used:
-                try:
-                    await member.server.unload_adapter(name)
-                except EngineError as error:
-                    logger.warning("%s keeps the adapter %s: %s", member.server.url, name, error)
+                await self._unload(member, name)
+
+    async def _unload(self, member: Member, name: str) -> None:
+        try:
+            await member.server.unload_adapter(name)
+        except EngineError as error:
+            logger.warning("%s keeps the adapter %s: %s", member.server.url, name, error)
 
     async def _look(self) -> None:
         while True:
@@ -148,16 +162,25 @@ class Fleet:
                 raise ServerRefused(
                     f"its context is {model.context}, the bundle's {self._context}; start it with --max-model-len {self._context}"
                 )
-            for name, directory in list(self.adapters.items()):
-                if name not in model.adapters:
-                    await self._load(member, name, directory)
+            has = set(model.adapters)
+            await self._load_missing(member, has)
             for codec in list(self._codecs.values()):
                 await self._prove(member, codec, model.base)
+            await self._load_missing(member, has)
         except EngineError as error:
             self.leave_out(member, str(error))
-        else:
-            logger.info("%s is used", member.server.url)
-            member.admit(model)
+            return
+        logger.info("%s is used", member.server.url)
+        member.admit(model)
+        for name in has - model.adapters - self.adapters.keys():
+            await self._unload(member, name)
+
+    async def _load_missing(self, member: Member, has: set[str]) -> None:
+        """All adapters that a server lacks, also those that come meanwhile; `has` are those that it has."""
+        while missing := [item for item in self.adapters.items() if item[0] not in has]:
+            name, directory = missing[0]
+            await self._load(member, name, directory)
+            has.add(name)
 
     async def _load(self, member: Member, name: str, directory: str) -> None:
         try:

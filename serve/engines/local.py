@@ -149,6 +149,8 @@ class LocalEngine:
             try:
                 model = await asyncio.to_thread(self._load, directory)
             except EngineError as error:
+                if isinstance(error.__cause__, torch.OutOfMemoryError):
+                    raise
                 raise InvalidBundle(str(error)) from error
             self._models[name] = self._runnable(model)
 

@@ -49,11 +49,11 @@ class Member:
         self._failures = 0
 
     def leave_out(self, reason: str) -> None:
-        """Stop using it for a while. What it was found to do before is forgotten: it may come back as another."""
-        if self.reason is None:
-            self._until = self._clock() + self._pause
-        else:
-            self._until = max(self._until, self._clock() + self._pause)
+        """Stop using it for a while. What it was found to do before is forgotten: it may come back as another. Requests that were
+        there together fail together: while it is left out, it is not left out for longer."""
+        if not self.is_used and not self.is_due:
+            return
+        self._until = self._clock() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self.reason = reason
         self._vocabularies.clear()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,12 +23,15 @@ from serve.engines.fleet import CHECK_SECONDS, Fleet
 from serve.engines.home import HomeLoop
 from serve.engines.member import Member
 from serve.engines.sampled import AnswerReader, Sampled, compared
-from serve.engines.server import Server, ServerFailed, ServerRefused
+from serve.engines.server import Server, ServerFailed, ServerRefused, ServerSilent
 from serve.engines.server_metrics import merged
 
 logger = logging.getLogger("hangtag.engines.remote")
 
 MOST_TRIES = 3
+PATIENCE = 10.0
+"""Seconds: whose caller goes after waiting so long for a first word has met a server that hangs. One of many that it answers
+counts for nothing; several in a row do."""
 Ask = Callable[[Server, GenerationRequest, str, int], AsyncIterator[Sampled]]
 
 
@@ -110,7 +114,7 @@ class RemoteEngine:
             reasons: list[str] = []
             while len(tried) < MOST_TRIES and (member := self._fleet.choose(request, tried)) is not None:
                 tried.append(member)
-                reader, begun = AnswerReader(request), False
+                reader, begun, asked = AnswerReader(request), False, time.monotonic()
                 try:
                     with member.busy():
                         async for sampled in ask(member.server, request, self._fleet.model_name(member, name), compared(request)):
@@ -129,6 +133,10 @@ class RemoteEngine:
                     self._fleet.failed(member, error)
                 except ServerRefused as error:
                     reason = str(error)
+                except asyncio.CancelledError:
+                    if not begun and time.monotonic() - asked > PATIENCE:
+                        self._fleet.failed(member, ServerSilent(f"it gave no answer in {PATIENCE:g} seconds"))
+                    raise
                 logger.warning("%s gave no answer: %s", member.server.url, reason)
                 reasons.append(f"{member.server.url}: {reason}")
                 if begun:
@@ -138,11 +146,12 @@ class RemoteEngine:
     async def _load_adapter(self, name: str, directory: Path) -> None:
         with self._adapters.adding(name, directory):
             theirs = await asyncio.to_thread(_name, name, directory)
-            reasons = await self._fleet.load(theirs, str(directory.resolve()))
+            failed = await self._fleet.load(theirs, str(directory.resolve()))
             if theirs not in self._fleet.adapters:
-                if not reasons:
-                    raise EngineError(f"no server is there to load the adapter: {'; '.join(self.troubles())}")
-                raise InvalidBundle("; ".join(f"{server}: {reason}" for server, reason in reasons.items()))
+                said = "; ".join(f"{server}: {error}" for server, error in failed.items())
+                if all(isinstance(error, ServerSilent) for error in failed.values()):
+                    raise EngineError(f"no server is there to load the adapter: {said or '; '.join(self.troubles())}")
+                raise InvalidBundle(said)
             self._names[name] = theirs
 
     async def _unload_adapter(self, name: str) -> None:
@@ -156,10 +165,18 @@ class RemoteEngine:
 
 
 def _address(text: str) -> str:
-    url = urlsplit(text.strip())
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-        raise InvalidSettings(f"{text!r} is no address of a server; write http://HOST:PORT", field="servers")
-    return text.strip().rstrip("/")
+    """Raises `InvalidSettings`, which does not repeat what may be a password."""
+    text = text.strip()
+    said = repr(text) if "@" not in text else "one of them"
+    try:
+        url = urlsplit(text)
+        is_one = url.scheme in ("http", "https") and url.hostname and url.port != 0 and not url.query and not url.fragment
+    except ValueError:
+        is_one = False
+    if not is_one or "@" in text:
+        hint = "; a server's --api-key goes into HANGTAG_SERVER_KEY" if "@" in text else ""
+        raise InvalidSettings(f"{said} is no address of a server; write http://HOST:PORT{hint}", field="servers")
+    return text.rstrip("/")
 
 
 def _name(name: str, directory: Path) -> str:

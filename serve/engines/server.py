@@ -21,12 +21,20 @@ ANSWER_SECONDS = 60.0
 ASK_SECONDS = 5.0
 """For whether it is well, which models it has, its metrics."""
 LOAD_SECONDS = 120.0
+IDLE_SECONDS = 2.0
+"""After which a connection is not used again: less than the 5 of vLLM's server, which would close it under a request."""
 
 
 class ServerFailed(EngineError):
-    """It could not be reached (`is_gone`), gave no answer in time, or said that it failed: another may do better."""
+    """It was silent, or said that it failed: another may do better."""
 
-    is_gone = False
+
+class ServerSilent(ServerFailed):
+    """It could not be reached, gave no answer in time, or its connection broke: nothing is known of what it would have said."""
+
+
+class ServerGone(ServerSilent):
+    """It could not be reached."""
 
 
 class ServerRefused(EngineError):
@@ -52,7 +60,7 @@ class Server:
             base_url=self.url,
             headers={"authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=IDLE_SECONDS),
             transport=transport,
             trust_env=False,
         )
@@ -180,11 +188,9 @@ def _refusal(reply: httpx.Response) -> EngineError:
     return kind(f"it says {reply.status_code}: {' '.join(message.split())[:500]}")
 
 
-def _failure(error: httpx.HTTPError) -> ServerFailed:
+def _failure(error: httpx.HTTPError) -> ServerSilent:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        failure = ServerFailed(f"it can't be reached: {error or 'in time'}")
-        failure.is_gone = True
-        return failure
+        return ServerGone(f"it can't be reached: {error or 'in time'}")
     if isinstance(error, httpx.TimeoutException):
-        return ServerFailed("it gave no answer in time")
-    return ServerFailed(f"the connection broke: {error or type(error).__name__}")
+        return ServerSilent("it gave no answer in time")
+    return ServerSilent(f"the connection broke: {error or type(error).__name__}")

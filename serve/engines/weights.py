@@ -36,6 +36,6 @@ def load_model(bundle: Bundle, adapter: Path | None, *, device: str | None = Non
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", "Found missing adapter keys")
                 model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        return model.to(device)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UserWarning) as error:
         raise EngineError(f"{adapter or bundle.directory}: the model can't be loaded: {error}") from error
-    return model.to(device)

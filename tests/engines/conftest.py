@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -34,7 +33,7 @@ def connect() -> Iterator[Callable[..., RemoteEngine]]:
         home = HomeLoop("test")
 
         async def start() -> Fleet:
-            transports = [httpx.ASGITransport(server.app) if server else Down() for server in servers]
+            transports = [Wire(server) for server in servers]
             fleet = Fleet(
                 [Server(f"http://{number}", transport=transport) for number, transport in enumerate(transports)],
                 CONTEXT,
@@ -51,8 +50,14 @@ def connect() -> Iterator[Callable[..., RemoteEngine]]:
         asyncio.run(engine.close())
 
 
-class Down(httpx.AsyncBaseTransport):
-    """Nobody listens."""
+class Wire(httpx.AsyncBaseTransport):
+    """To a server, while it is there."""
 
-    async def handle_async_request(self, request: httpx.Request) -> Any:
-        raise httpx.ConnectError("connection refused")
+    def __init__(self, server: FakeVllm | None) -> None:
+        self._server = server
+        self._transport = httpx.ASGITransport(server.app) if server is not None else None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._server is None or self._transport is None or not self._server.is_there:
+            raise httpx.ConnectError("connection refused")
+        return await self._transport.handle_async_request(request)

@@ -39,6 +39,7 @@ class FakeVllm:
     processed_logprobs: bool = True
     status: int = 200
     breaks_after: int | None = None
+    is_there: bool = True
     is_well: bool = True
     takes_adapters: bool = True
     tells_cached: bool = True
@@ -46,6 +47,12 @@ class FakeVllm:
     adapters: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     cancelled: int = 0
+
+    def let_go(self) -> None:
+        """What it holds goes on; said from another thread."""
+        held, self.hold = self.hold, None
+        assert held is not None
+        self._loop.call_soon_threadsafe(held.set)
 
     @property
     def app(self) -> Starlette:
@@ -87,6 +94,7 @@ class FakeVllm:
         body = await request.json()
         self.asked.append(body)
         if self.hold is not None:
+            self._loop = asyncio.get_running_loop()
             try:
                 await self.hold.wait()
             except asyncio.CancelledError:

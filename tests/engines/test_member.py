@@ -55,6 +55,17 @@ def test_pauses_become_longer_until_it_answers(member: Member, clock: Clock) -> 
     assert member.is_due
 
 
+def test_requests_that_fail_together_are_one_failure(member: Member, clock: Clock) -> None:
+    for _ in range(6):
+        member.leave_out("down")
+    clock.now += 1
+    assert member.is_due
+    member.leave_out("still down")  # found by looking
+    assert not member.is_due
+    clock.now += 2
+    assert member.is_due
+
+
 def test_one_that_comes_back_has_everything_to_prove(member: Member) -> None:
     member.learn("a", None)
     member.learn("b", "no such vocabulary")

@@ -259,6 +259,63 @@ def test_a_server_that_comes_later_is_given_the_adapters(codec: AnswerCodec, con
     assert list(late.adapters.values()) == [str(tmp_path)]
 
 
+def test_adapters_that_come_and_go_while_a_server_is_looked_at(codec: AnswerCodec, connect: Connect, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "adapter_config.json").write_text("{}")
+    late = FakeVllm([codec], is_well=False)
+    engine = connect(FakeVllm([codec]), late, check_seconds=0.01)
+
+    async def scene() -> None:
+        await engine.generate(request(codec))
+        await engine.load_adapter("old", tmp_path / "old")
+        late.hold = asyncio.Event()
+        late.is_well = True
+        while not late.asked:  # it has the old adapter, and is being proven
+            await asyncio.sleep(0.01)
+        await engine.load_adapter("new", tmp_path / "new")
+        await engine.unload_adapter("old")
+        late.let_go()
+        while engine.troubles() or len(late.adapters) != 1:
+            await asyncio.sleep(0.01)
+        assert list(late.adapters.values()) == [str(tmp_path / "new")]
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_a_server_that_is_silent_says_nothing_of_an_adapter(codec: AnswerCodec, connect: Connect, tmp_path: Path) -> None:
+    server = FakeVllm([codec])
+    engine = connect(server)
+    generate(engine, request(codec))
+    server.is_there = False
+    with pytest.raises(EngineError, match=r"http://0: it can't load the adapter .* it can't be reached"):
+        asyncio.run(engine.load_adapter("summer", tmp_path))
+    server.is_there = True
+    asyncio.run(engine.load_adapter("summer", tmp_path))
+
+
+def test_a_server_that_hangs_is_left_out(codec: AnswerCodec, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FakeVllm([codec])
+    engine = connect(server)
+    generate(engine, request(codec))
+
+    async def give_up() -> None:
+        server.hold = server.hold or asyncio.Event()
+        heard = server.cancelled
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(engine.generate(request(codec)), 0.1)
+        while server.cancelled == heard:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # the engine's own loop hears of it a moment later
+
+    asyncio.run(give_up())  # callers have patience of their own: that says nothing of the server
+    monkeypatch.setattr("serve.engines.remote.PATIENCE", 0.05)
+    for _ in range(3):
+        assert engine.troubles() == ()
+        asyncio.run(give_up())
+    assert "it gave no answer in 0.05 seconds (3 failures in a row)" in engine.troubles()[0]
+
+
 def test_metrics_say_which_server_they_are_of(codec: AnswerCodec, connect: Connect) -> None:
     engine = connect(FakeVllm([codec]), None, FakeVllm([codec]))
     text = asyncio.run(engine.metrics())
@@ -293,6 +350,11 @@ def test_a_closed_engine_says_so(codec: AnswerCodec, connect: Connect) -> None:
     [
         ([], "the engine remote needs servers"),
         (["localhost:8000"], "is no address of a server"),
+        (["http://host:abc"], "is no address of a server"),
+        (["http://host:99999"], "is no address of a server"),
+        (["http://[::1"], "is no address of a server"),
+        (["http://user:secret@host:1"], "^one of them is no address .*HANGTAG_SERVER_KEY$"),
+        (["http://user:secret@[::1"], "^one of them is no address"),
         (["http://a:1", "http://a:1/"], "named twice"),
     ],
 )
