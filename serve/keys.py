@@ -55,6 +55,7 @@ class KeyFile:
         """Raises `InvalidSettings` for a file that is not there or is none."""
         self.path = path
         self._keys: Mapping[str, Key] = {}
+        self._trouble = ""
         self._stamp = self._stamped()
         self._keys = read_keys(path)
 
@@ -69,14 +70,21 @@ class KeyFile:
         return key
 
     def _refresh(self) -> None:
-        """A file that breaks while the server runs changes nothing: the keys that were good stay good."""
+        """A file that breaks while the server runs changes nothing: the keys that were good stay good. One that can't be read is
+        tried again at each request, since it may say that a key is good no longer."""
         stamp = self._stamped()
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._keys = read_keys(self.path)
-            except InvalidSettings as error:
+        if stamp == self._stamp:
+            return
+        try:
+            self._keys = read_keys(self.path)
+            self._trouble = ""
+        except InvalidSettings as error:
+            if str(error) != self._trouble:
                 log.error("the keys stay as they were: %s", error)
+            self._trouble = str(error)
+            if isinstance(error.__cause__, OSError):
+                return
+        self._stamp = stamp
 
     def _stamped(self) -> tuple[int, ...]:
         try:
@@ -130,13 +138,17 @@ def revoke_key(path: Path, id: str) -> Key:
 
 
 def _change(path: Path, change: Callable[[dict[str, Key]], T]) -> T:
-    """What `change` makes of the keys, written whole or not at all, by one process at a time, for the owner's eyes only."""
+    """What `change` makes of the keys, written whole or not at all, by one process at a time, for the eyes of the file's owner,
+    who stays the owner whoever changes it. Raises `OutputError`."""
     with _locked(path):
-        keys = read_keys(path) if path.exists() else {}
+        owner = path.stat() if path.exists() else None
+        keys = read_keys(path) if owner is not None else {}
         result = change(keys)
         content = {"format": FORMAT, "keys": [asdict(key) for key in keys.values()]}
         with whole(path) as partial:
             partial.touch(0o600)
+            if owner is not None:
+                os.chown(partial, owner.st_uid, owner.st_gid)
             partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,8 @@ from serve.suggester import Suggester
 from serve.suggesters import Suggesters
 from serve.tracing import Tracing
 
-log = logging.getLogger("hangtag.serve")
+RETRY_SECONDS = 15.0
+"""Until what an engine could not load is tried again."""
 
 
 class Services:
@@ -48,18 +49,24 @@ class Services:
         self.suggesters = Suggesters(suggester, self.metrics, bundles=bundles, file=adapters)
         self.readiness = Readiness(suggester)
         self.desk = Desk(self.suggesters, admission, self.metrics, self.tracing, self.readiness, deadline)
-        self.troubles: list[str] = []
-        """What went wrong at the start and does not keep the server from answering."""
+        self._retrying: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Serve the adapters of before, and get the store ready. Raises `InvalidSettings`."""
+        """Get the store ready, and serve the adapters of before, now or when that can be. Raises `InvalidSettings`."""
         await self.shelf.start()
-        self.troubles = await self.suggesters.restore()
-        for trouble in self.troubles:
-            log.error("%s", trouble)
+        await self.suggesters.restore()
+        self._retrying = asyncio.create_task(self._retry())
+
+    async def _retry(self) -> None:
+        while self.suggesters.may_come:
+            await asyncio.sleep(RETRY_SECONDS)
+            await self.suggesters.retry()
 
     async def close(self) -> None:
         """Free what is held."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.gather(self._retrying, return_exceptions=True)
         await self.suggesters.close()
         self.shelf.close()
         self.tracing.close()

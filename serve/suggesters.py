@@ -56,6 +56,19 @@ class Served:
         return caller.admin or not self.tenants or caller.tenant in self.tenants
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Missing:
+    """A bundle that was served before a restart and is not now; `error` says why, None where nobody has tried yet."""
+
+    listed: Listed
+    error: HangtagError | None = None
+
+    @property
+    def may_come(self) -> bool:
+        """Whether it is worth trying again: an engine's servers start in their own time, a bundle does not mend itself."""
+        return self.error is None or isinstance(self.error, EngineError)
+
+
 class Suggesters:
     """For one event loop. `bundles` is the only directory from which bundles are loaded, None for none; `file` keeps what is
     loaded over a restart (`restore`), None forgets it."""
@@ -68,7 +81,9 @@ class Suggesters:
         self._file = file
         self._served = {self._base.name: self._base}
         self._given = {self._base.name: base.bundle.hash}
+        self._missing: dict[str, Missing] = {}
         self._defaults: dict[str, str] = {}
+        """Also those that are missing: they will do when they come."""
         self._loads: Counter[str] = Counter()
         self._changing = asyncio.Lock()
 
@@ -78,8 +93,8 @@ class Suggesters:
 
     def default(self, tenant: str) -> Served:
         """The bundle of a tenant whose requests name none."""
-        name = self._defaults.get(tenant) or self._defaults.get(EVERYBODY)
-        return self._served[name] if name is not None else self._base
+        names = (self._defaults.get(whose) for whose in (tenant, EVERYBODY))
+        return next((self._served[name] for name in names if name in self._served), self._base)
 
     @contextmanager
     def using(self, caller: Caller, name: str | None = None) -> Iterator[Suggester]:
@@ -94,12 +109,15 @@ class Suggesters:
             if not served.users:
                 served.idle.set()
 
-    async def load(self, directory: str, tenants: Sequence[str] = ()) -> Served:
+    async def load(self, directory: str, tenants: Sequence[str] = (), *, name: str | None = None) -> Served:
         """Serve the bundle in a directory of the bundles, for some tenants or for all. One that is served already is only given
         to these tenants. Raises `InvalidInput` for a directory that is none, `InvalidBundle` for one that can't be served
-        here, `AdapterConflict` for a name that was another's, `EngineError`, `OutputError`."""
+        here or has not the `name` that it should, `AdapterConflict` for a name that was another's, `EngineError`,
+        `OutputError`."""
         async with self._changing:
             bundle = await asyncio.to_thread(Bundle.load, self._path(directory))
+            if name not in (None, bundle.model):
+                raise InvalidBundle(f"{directory} has {bundle.model} now; load that, or put {name} back")
             self._check(bundle, tenants)
             known = self._served.get(bundle.model)
             served = known or await self._start(bundle, directory)
@@ -127,39 +145,64 @@ class Suggesters:
             return served
 
     async def unload(self, name: str) -> None:
-        """Serve a bundle no longer: nobody can name it from now on, and requests that use it are finished first. Raises
-        `UnknownAdapter`, `AdapterConflict` for a default, `OutputError`."""
+        """Serve a bundle no longer, or look for it no longer: nobody can name it from now on, and requests that use it are
+        finished first. Raises `UnknownAdapter`, `AdapterConflict` for a default, `OutputError`."""
         async with self._changing:
-            served = self._find(name, OPERATOR)
+            served = self._find(name, OPERATOR) if name not in self._missing else None
             if served is self._base:
                 raise AdapterConflict(f"{name} is what this server began with; it stays", field="adapter")
             if users := [tenant or "all" for tenant, used in self._defaults.items() if used == name]:
                 whose = ", ".join(users)
                 raise AdapterConflict(f"{name} is the default of {whose}; make another one their default first", field="adapter")
-            self._publish({other: left for other, left in self._served.items() if other != name}, self._defaults)
-        while served.users:
+            missing = self._missing.pop(name, None)
+            try:
+                self._publish({other: left for other, left in self._served.items() if other != name}, self._defaults)
+            except BaseException:
+                if missing is not None:
+                    self._missing[name] = missing
+                raise
+        while served is not None and served.users:
             served.idle.clear()
             await served.idle.wait()
-        await self._stop(served)
+        if served is not None:
+            await self._stop(served)
         log.info("%s is served no longer", name)
 
-    async def restore(self) -> list[str]:
-        """Serve what the file says, as far as that can be. Gives a sentence for each bundle that can't. Raises `InvalidSettings`
+    async def restore(self) -> None:
+        """Serve what the file says, as far as that can be; the rest is missing, and stays in the file. Raises `InvalidSettings`
         for a file that is broken."""
-        file, self._file = self._file, None  # nothing is written until all is read
+        file, self._file = self._file, None  # it says all of this already
         try:
             kept = read_adapters(file) if file is not None else AdapterList()
             self._given = {**kept.given, **self._given}
-            troubles = []
-            for name, listed in kept.loaded.items():
-                try:
-                    await self.load(listed.bundle, listed.tenants)
-                except HangtagError as error:
-                    troubles.append(f"{name} can't be served: {error}")
-            self._defaults = {tenant: name for tenant, name in kept.defaults.items() if name in self._served}
-            return troubles
+            self._missing = {name: Missing(listed) for name, listed in kept.loaded.items()}
+            self._defaults = dict(kept.defaults)
+            await self.retry()
         finally:
             self._file = file
+
+    async def retry(self) -> None:
+        """Serve what is missing and may have come, as far as that can be now."""
+        for name, missing in list(self._missing.items()):
+            if missing.may_come and name in self._missing:
+                try:
+                    await self.load(missing.listed.bundle, missing.listed.tenants, name=name)
+                except HangtagError as error:
+                    if name in self._missing:
+                        self._missing[name] = Missing(missing.listed, error)
+                        log.error("%s", self._trouble(name))
+
+    @property
+    def may_come(self) -> bool:
+        """Whether it is worth to `retry`."""
+        return any(missing.may_come for missing in self._missing.values())
+
+    def troubles(self) -> list[str]:
+        """A sentence for each bundle that is missing."""
+        return [self._trouble(name) for name in self._missing]
+
+    def _trouble(self, name: str) -> str:
+        return f"{name} can't be served: {self._missing[name].error or 'nobody has tried yet'}"
 
     async def close(self) -> None:
         """Stop the engine."""
@@ -237,8 +280,10 @@ class Suggesters:
         """What is served from now on, once it is kept. Raises `OutputError`."""
         given = {**self._given, **{name: one.suggester.bundle.hash for name, one in served.items()}}
         if self._file is not None:
-            loaded = {
+            loaded = {name: missing.listed for name, missing in self._missing.items()}
+            loaded |= {
                 name: Listed(one.directory, tuple(sorted(one.tenants))) for name, one in served.items() if one is not self._base
             }
             write_adapters(AdapterList(loaded, given, defaults), self._file)
         self._served, self._given, self._defaults = served, given, defaults
+        self._missing = {name: missing for name, missing in self._missing.items() if name not in served}

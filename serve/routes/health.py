@@ -22,7 +22,7 @@ async def healthz() -> HealthBody:
 async def readyz(services: TheServices, response: Response) -> HealthBody:
     """Has the model answer with one tag, unless it answered somebody just now."""
     engine = services.suggester.engine
-    troubles = [*services.troubles, *(engine.troubles() if isinstance(engine, ServingEngine) else ())]
+    troubles = [*services.suggesters.troubles(), *(engine.troubles() if isinstance(engine, ServingEngine) else ())]
     reason = await services.readiness.reason()
     if reason:
         response.status_code = 503

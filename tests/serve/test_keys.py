@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import stat
@@ -70,6 +71,34 @@ def test_a_file_that_breaks_leaves_the_keys_as_they_were(path: Path, caplog: pyt
     assert keys.find(secret) == key
     assert len(caplog.records) == 2
     assert "the keys stay as they were" in caplog.text
+
+
+def test_a_file_that_can_not_be_read_now_is_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, secret = add_key(path, "acme")
+    keys = KeyFile(path)
+    revoke_key(path, key.id)
+
+    def too_many(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", too_many)
+        for _ in range(3):
+            assert keys.find(secret) == key
+    assert len(caplog.records) == 1
+    with pytest.raises(UnknownKey):
+        keys.find(secret)
+
+
+def test_who_owns_the_file_goes_on_owning_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "chown", lambda _, owner, group: given.append((owner, group)))
+    add_key(path, "acme")
+    assert given == []
+    add_key(path, "other")
+    assert given == [(path.stat().st_uid, path.stat().st_gid)]
 
 
 def test_keys_that_are_made_at_the_same_time_are_all_kept(path: Path) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -254,7 +255,8 @@ def test_after_a_restart_everything_is_as_it_was(tiny_bundle: Path, bundles: Pat
     async def after() -> None:
         house = House(tiny_bundle, bundles, file)
         content = file.read_text()
-        assert await house.suggesters.restore() == []
+        await house.suggesters.restore()
+        assert (house.suggesters.troubles(), house.suggesters.may_come) == ([], False)
         assert file.read_text() == content
         assert [house.names(caller) for caller in (ACME, OTHER)] == [["tiny@1", "shop@1"], ["tiny@1"]]
         assert (await house.ask(ACME)).model == "shop@1"
@@ -263,13 +265,83 @@ def test_after_a_restart_everything_is_as_it_was(tiny_bundle: Path, bundles: Pat
 
     async def without_the_bundle() -> None:
         house = House(tiny_bundle, tmp_path, file)
-        (trouble,) = await house.suggesters.restore()
+        await house.suggesters.restore()
+        (trouble,) = house.suggesters.troubles()
         assert "shop@1 can't be served" in trouble
+        assert not house.suggesters.may_come
         assert (await house.ask(ACME)).model == "tiny@1"
 
     asyncio.run(before())
     asyncio.run(after())
     asyncio.run(without_the_bundle())
+
+
+def kept(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content
+
+
+def test_what_is_missing_after_a_restart_stays_listed_and_comes_when_it_can(
+    tiny_bundle: Path, bundles: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "adapters.json"
+
+    async def before() -> None:
+        house = House(tiny_bundle, bundles, file)
+        await house.suggesters.load("shop-1", ["acme"])
+        await house.suggesters.make_default("shop@1", ["acme"])
+
+    async def after() -> None:
+        house = House(tiny_bundle, bundles, file)
+        listed = kept(file)
+        house.engine.fails_after = 0  # no server is there yet
+        await house.suggesters.restore()
+        assert house.suggesters.may_come
+        assert "shop@1 can't be served" in house.suggesters.troubles()[0]
+        house.engine.fails_after = None
+        await house.suggesters.load("shop-2")
+        assert kept(file)["defaults"] == listed["defaults"]
+        assert kept(file)["loaded"].keys() == {"shop@1", "shop@2"}
+        with pytest.raises(AdapterConflict, match="default of acme"):
+            await house.suggesters.unload("shop@1")
+        assert (await house.ask(ACME)).model == "tiny@1"
+        await house.suggesters.retry()
+        assert (house.suggesters.troubles(), house.suggesters.may_come) == ([], False)
+        assert (await house.ask(ACME)).model == "shop@1"
+
+    asyncio.run(before())
+    asyncio.run(after())
+
+
+def test_what_is_missing_can_be_given_up(tiny_bundle: Path, bundles: Path, tmp_path: Path) -> None:
+    file = tmp_path / "adapters.json"
+
+    async def scene() -> None:
+        await House(tiny_bundle, bundles, file).suggesters.load("shop-1")
+        house = House(tiny_bundle, tmp_path, file)
+        await house.suggesters.restore()
+        await house.suggesters.unload("shop@1")
+        assert (house.suggesters.troubles(), kept(file)["loaded"]) == ([], {})
+        with pytest.raises(UnknownAdapter):
+            await house.suggesters.unload("shop@1")
+
+    asyncio.run(scene())
+
+
+def test_another_bundle_in_the_directory_of_one_is_not_taken_for_it(tiny_bundle: Path, bundles: Path, tmp_path: Path) -> None:
+    file = tmp_path / "adapters.json"
+    shutil.copytree(bundles / "shop-1", tmp_path / "bundles" / "shop")
+
+    async def scene() -> None:
+        await House(tiny_bundle, tmp_path / "bundles", file).suggesters.load("shop")
+        shutil.rmtree(tmp_path / "bundles" / "shop")
+        shutil.copytree(bundles / "shop-2", tmp_path / "bundles" / "shop")
+        house = House(tiny_bundle, tmp_path / "bundles", file)
+        await house.suggesters.restore()
+        assert house.suggesters.troubles() == ["shop@1 can't be served: shop has shop@2 now; load that, or put shop@1 back"]
+        assert house.names(ADMIN) == ["tiny@1"]
+
+    asyncio.run(scene())
 
 
 def test_a_list_that_can_not_be_kept_changes_nothing(tiny_bundle: Path, bundles: Path, tmp_path: Path) -> None:
