@@ -44,7 +44,7 @@ MAX_TAGS = 5
 """Of an answer whose confidences are calibrated."""
 
 MADE = "made.json"
-FILES = {"base": "base", "adapter": "adapter", "prompt": "prompt.j2", "vocabulary": "vocabulary.csv"}
+FILES = {"base": "base", "adapter": "adapter", "prompt": "prompt.j2"}
 
 
 def make_bundle(recipe: MiniRecipe, data: Path | None, output: Path, work: Path) -> Bundle:
@@ -92,11 +92,12 @@ def check_sets(recipe: MiniRecipe, data: Path | None) -> None:
 
 def write_bundle(recipe: MiniRecipe, base: Path, adapter: Path, directory: Path) -> None:
     """Base, adapter, prompt and vocabulary in a new directory, tied by a manifest."""
+    files = FILES | {"vocabulary": f"vocabulary{recipe.vocabulary.suffix.lower()}"}
     directory.mkdir()
-    copy_weights(base, directory / FILES["base"])
-    copy_adapter(adapter, directory / FILES["adapter"], "../base")
-    shutil.copyfile(TEMPLATES / "mini.j2", directory / FILES["prompt"])
-    shutil.copyfile(recipe.vocabulary, directory / FILES["vocabulary"])
+    copy_weights(base, directory / files["base"])
+    copy_adapter(adapter, directory / files["adapter"], "../base")
+    shutil.copyfile(TEMPLATES / "mini.j2", directory / files["prompt"])
+    shutil.copyfile(recipe.vocabulary, directory / files["vocabulary"])
     fields = {
         "name": recipe.name,
         "version": recipe.version,
@@ -104,7 +105,7 @@ def write_bundle(recipe: MiniRecipe, base: Path, adapter: Path, directory: Path)
         "context": SERVED_CONTEXT,
         "weights": recipe.weights.model_dump(exclude_none=True),
     }
-    write_manifest(directory, fields, FILES)
+    write_manifest(directory, fields, files)
 
 
 def _stage(folder: Path, made_of: str, make: Callable[[Path], Path]) -> Path:

@@ -166,6 +166,12 @@ class _Text(HTMLParser):
         self.parts: list[str] = []
         self._unseen = 0
 
+    def parse_html_declaration(self, i: int) -> int:
+        """A marked section is a comment, as for browsers: an unknown one would end the parser."""
+        if self.rawdata.startswith("<![", i):
+            return self.parse_bogus_comment(i)
+        return super().parse_html_declaration(i)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._unseen += tag in UNSEEN
         self._end_line(tag)

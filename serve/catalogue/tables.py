@@ -238,8 +238,9 @@ def _lines(path: Path, encoding: str, *, newline: str) -> Iterator[Iterator[str]
             yield TextIOWrapper(file, encoding, errors="surrogateescape", newline=newline)
         except LookupError as error:
             raise InvalidData(f"{path}: {encoding!r} is no encoding; use one such as utf-8, utf-16 or gb18030") from error
-        except UnicodeDecodeError as error:
-            raise InvalidData(f"{path}: not {encoding}: {error.reason}; save the file as UTF-8") from error
+        except UnicodeError as error:  # UTF-16 says so of a file without a byte order mark
+            why = getattr(error, "reason", error)
+            raise InvalidData(f"{path}: not {encoding}: {why}; save the file as UTF-8") from error
 
 
 def _taking(again: deque[str], lines: Iterator[str], taken: list[str]) -> Iterator[str]:

@@ -69,7 +69,8 @@ def writing(source: Table, out: Path, added: Mapping[str, str]) -> Iterator[Writ
             newline = "\n"
             if isinstance(source, CsvTable):
                 newline = source.newline
-                delimiter = source.delimiter if out.suffix.lower() == source.path.suffixes[0].lower() else delimiter
+                ending = Path(source.path.name.lower().removesuffix(".gz")).suffix
+                delimiter = source.delimiter if out.suffix.lower() == ending else delimiter
             columns = list(dict.fromkeys((*source.columns, *added)))
             yield CsvWriter(file, columns, delimiter, newline)
 

@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 import finetune.pretrain
 from cli.main import app
 from eval.datasets import SETS
+from finetune.making import write_bundle
 from finetune.mini import MiniRecipe
 from finetune.reading import RECIPES, keys, read_mini
 from hangtag.bundle import Bundle
 from hangtag.calibration import WORDS
 from hangtag.errors import InvalidData, InvalidSettings
+from hangtag.formats import read_vocabulary, write_jsonl
 from hangtag.listing import Listing
 from serve.assemble import assemble
 from serve.suggester import SuggestionRequest
@@ -111,6 +113,15 @@ def test_a_stage_that_was_cut_off_is_begun_again(recipe: Path, monkeypatch: pyte
     for _ in range(2):
         make(recipe)
     assert len(asked) == 2
+
+
+def test_a_bundle_has_the_vocabulary_in_the_form_that_it_was_given_in(recipe: Path, tiny_bundle: Path):
+    vocabulary = recipe.with_name("tags.JSONL")
+    write_jsonl(read_vocabulary(recipe.with_name("vocabulary.csv")), vocabulary)
+    recipe.write_text(RECIPE.replace("vocabulary.csv", vocabulary.name), encoding="utf-8")
+    made = recipe.with_name("made")
+    write_bundle(read_mini(recipe), tiny_bundle / "base", tiny_bundle / "adapter", made)
+    assert Bundle.load(made).vocabulary.hash == read_vocabulary(vocabulary).hash
 
 
 def test_sets_that_are_not_there_are_named_before_anything_is_trained(recipe: Path, monkeypatch: pytest.MonkeyPatch):

@@ -26,6 +26,13 @@ def test_a_file_takes_its_place_at_the_end_or_not_at_all(tmp_path: Path) -> None
     assert (path.read_text(), len(list(tmp_path.iterdir()))) == ("new", 1)
 
 
+@pytest.mark.parametrize("name", ["file/a", "a" * 300])
+def test_a_place_that_is_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"can't be written: (Not a directory|File name too long)"):
+        save_json(1, tmp_path / name)
+
+
 def test_a_place_that_can_not_be_written_to(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match="can't be written: No such file or directory"),

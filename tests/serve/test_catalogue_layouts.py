@@ -163,6 +163,9 @@ def test_tags_are_merged_into_the_first_row(tmp_path: Path) -> None:
         ("a&nbsp;b &lt;c&gt;", "a b <c>"),
         ("<p>never closed", "never closed"),
         ("</script></p>x", "x"),
+        ("a<![foo[ b > c", "a c"),
+        ("a<![ b", "a<![ b"),
+        ("a<![CDATA[b]]>c<![*]>d<![if !IE]>e<![endif]><!-- f --><!DOCTYPE g>h", "acdeh"),
     ],
 )
 def test_the_text_of_a_page_is_what_is_seen(html: str, text: str) -> None:

@@ -128,6 +128,8 @@ def test_a_missing_file_and_an_unknown_encoding_are_said(tmp_path: Path) -> None
     for encoding in ("no-such", "hex"):
         with pytest.raises(InvalidData, match=f"'{encoding}' is no encoding; use one such as utf-8"):
             open_table(written(tmp_path / "a.csv", "id\n1\n"), encoding)
+    with pytest.raises(InvalidData, match=r"a\.csv: not utf-16: .*; save the file as UTF-8"):
+        open_table(written(tmp_path / "a.csv", "id\n1\n"), "utf-16")
 
 
 def test_an_empty_file_has_no_columns_and_no_rows(tmp_path: Path) -> None:

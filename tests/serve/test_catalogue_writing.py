@@ -95,6 +95,15 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, ending: str) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {source.name, out.name}
 
 
+@pytest.mark.parametrize("name", ["shop.v2.csv", "export.2026-11-30.csv", "SHOP.CSV"])
+def test_what_separates_cells_stays(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("a;b\n1;2\n", encoding="utf-8")
+    with writing(open_table(path), tmp_path / "out.csv", {"c": "text"}) as writer:
+        writer.write(Record(2, {"a": "1", "b": "2"}), {"c": "3"})
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "a;b;c\n1;2;3\n"
+
+
 def test_tsv_and_csv_become_each_other(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("a\tb\nx,y\tz\n", encoding="utf-8")
