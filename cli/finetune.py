@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,7 +82,9 @@ def run(
     if int(os.environ.get("RANK", "0")):
         return
     if not finished.is_whole:
-        again = f"hangtag finetune run {recipe} --resume" + (f" --output {output}" if output else "")
+        said = [word for each in set_ or () for word in ("--set", each)]
+        said += ["--output", str(output)] if output else []
+        again = shlex.join(["hangtag", "finetune", "run", str(recipe), *said, "--resume"])
         messages().print(f"Stopped; go on with: {again}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
     best = ", ".join(f"{name} {value:.3f}" for name, value in finished.best.items() if name not in ("step", "-loss"))
@@ -280,17 +283,13 @@ def _preferences(recipe: Recipe, prepared: Prepared) -> str:
 
 
 def _show_estimate(recipe: Recipe, prepared: Prepared) -> None:
-    import numpy as np
-
     from cli.console import output
-    from finetune.estimate import estimate
+    from finetune.estimate import estimate, work_of
     from finetune.model import check_adapter, skeleton
 
     if recipe.base.adapter is not None:
         check_adapter(recipe.base.adapter, prepared.files.directory)
-    lengths = np.array([example.length for example in prepared.train], np.int64)
-    learned = np.array([example.answer_ids(example.tags)[1] for example in prepared.train], np.int64)
-    found = estimate(recipe, skeleton(prepared.files.directory), lengths, learned)
+    found = estimate(recipe, skeleton(prepared.files.directory), work_of(recipe, prepared.train, prepared.data))
     console, gib = output(), 2**30
     parts = ", ".join(f"{name} {size / gib:.2f}" for name, size in found.memory.items())
     console.print()

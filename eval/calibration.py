@@ -53,13 +53,13 @@ def reliability(confidences: Floats, right: NDArray[np.bool_], bins: int = BINS)
     ]
 
 
-def calibration_gaps(confidences: Floats, right: NDArray[np.bool_], bins: int = BINS) -> Floats:
-    """Sum of (right - confidence) of each row's suggestions, by bin; shape (rows, bins). The expected calibration error is the
-    sum over bins of |sum over rows| divided by the number of suggestions (Naeini, Cooper & Hauskrecht 2015, with bins of equal
-    mass as in Nguyen & O'Connor 2015)."""
-    place = equal_mass(confidences, bins)
+def calibration_gaps(confidences: Floats, right: NDArray[np.bool_], real: NDArray[np.bool_], bins: int = BINS) -> Floats:
+    """Sum of (right - confidence) of each row's suggestions, by bin; shape (rows, bins). Where `real` is false there is none:
+    rows may have fewer than others. The expected calibration error is the sum over bins of |sum over rows| divided by the number
+    of suggestions (Naeini, Cooper & Hauskrecht 2015, with bins of equal mass as in Nguyen & O'Connor 2015)."""
     gaps = np.zeros((len(confidences), bins))
-    np.add.at(gaps, (np.arange(len(confidences))[:, None], place), right - confidences)
+    place = equal_mass(confidences[real], bins)
+    np.add.at(gaps, (np.nonzero(real)[0], place), right[real] - confidences[real])
     return gaps
 
 

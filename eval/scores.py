@@ -119,8 +119,7 @@ def scores_of(answers: Answers, gold: Sequence[Sequence[int]], tags: int, k: int
         quotients["quotes hold"] = (np.where(quoting, answers.quotes_hold, 0.0), quoting.astype(np.float64))
     concerned = np.array(sorted({tag for row in (*ranked, *gold) for tag in row}), dtype=np.int64)
     given, wanted = indicator(ranked, tags)[:, concerned], indicator(gold, tags)[:, concerned]
-    confidences, flags = np.where(real, answers.confidences[:, :k], 0.0), hits[:, : real.shape[1]]
-    gaps = calibration_gaps(confidences, flags)
+    gaps = calibration_gaps(answers.confidences[:, :k], hits[:, : real.shape[1]], real)
     shown = real.sum(axis=1).astype(np.float64)
     return Scores(means, quotients, tags, given, wanted, given.multiply(wanted).tocsr(), gaps, shown)
 

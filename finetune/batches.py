@@ -38,7 +38,8 @@ def plan(lengths: NDArray[np.int64], recipe: Recipe, processes: int = 1) -> list
         batches += made
         epoch += 1
     if wanted is None:
-        batches += batches[: -len(batches) % per_step]  # the last step is whole
+        while missing := -len(batches) % per_step:  # the last step is whole
+            batches += batches[:missing]
     return batches[:wanted]
 
 

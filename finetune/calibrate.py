@@ -155,5 +155,5 @@ def keep(directory: Path, calibrated: Calibrated, vocabulary: str | None, *, mem
 
 def calibration_error(probabilities: Floats, right: Flags) -> float:
     """The expected calibration error of tags, as `eval` reports it: 15 bins of equal mass."""
-    gaps = calibration_gaps(probabilities[:, None], right[:, None])
+    gaps = calibration_gaps(probabilities[:, None], right[:, None], np.ones((len(right), 1), np.bool_))
     return float(np.abs(gaps.sum(axis=0)).sum() / max(1, len(right)))

@@ -85,6 +85,7 @@ def read_data(data: Data, name: str, *, preferences: bool = False) -> TrainingDa
     else:
         vocabulary, merged = labels_of([right, held, _mentioned(source)], name)
         notes += [f"merged: {each.line()}" for each in merged[:5]]
+    learned = _with_tags_of_products(learned, right)
     is_dropping = data.unknown_tags == "drop"
     if is_dropping:
         learned, right, held = (_with_known_events(side, vocabulary) for side in (learned, right, held))
@@ -163,6 +164,18 @@ def _with_history(side: RowFiles, source: Source, known: set[str], most: int) ->
         return tuple(event for _, product, event in before if product != _product(row))[-most:]
 
     return side.with_rows(replace(row, events=earlier(row)) for row in side.rows)
+
+
+def _with_tags_of_products(side: RowFiles, known: RowFiles) -> RowFiles:
+    """Events that name a product only get the tags that its training row has, as `eval.corpus` gives them to validation rows, but
+    not those of the row itself, which are to be learned."""
+    tags = {_product(row): row.tags for row in known.rows}
+
+    def told(row: Row, event: Event) -> Event:
+        is_known = not event.tags and event.product != _product(row)
+        return replace(event, tags=tags.get(event.product, ())) if is_known else event
+
+    return side.with_rows(replace(row, events=tuple(told(row, event) for event in row.events)) for row in side.rows)
 
 
 def _with_known_events(side: RowFiles, vocabulary: TagVocabulary) -> RowFiles:

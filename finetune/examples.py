@@ -54,14 +54,15 @@ class Example:
 
 
 class Listener:
-    """An engine that remembers what it was asked, and answers the first tags there are."""
+    """An engine that remembers what it was asked first, and answers the first tags there are. What a suggester asks after that is
+    not the request: it wants to know what the answer owes to interests."""
 
     def __init__(self) -> None:
         self.heard: GenerationRequest | None = None
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """See `Engine`."""
-        self.heard = request
+        self.heard = self.heard or request
         ids = request.codec.write(Answer(tuple(range(request.rules.min_tags))))
         return Generation(tuple(ids), (0.0,) * len(ids))
 
@@ -81,8 +82,9 @@ def make_examples(
 async def _make(suggester: Suggester, corpus: Corpus, max_tags: int, explain: bool, tick: Tick) -> list[Example]:
     listener = suggester.engine
     assert isinstance(listener, Listener)
-    examples = []
+    examples: list[Example] = []
     for question in make_questions(corpus, suggester, k=max_tags, at_most=True, explain=explain):
+        listener.heard = None
         try:
             suggestion = await suggester.suggest(replace(question.request, hold_out=True))
         except InvalidInput as error:

@@ -19,7 +19,7 @@ from finetune.folder import base_hash, read_about
 from finetune.judge import BEST, EVALUATIONS, parse_evaluations
 from finetune.kit import PROMPT, TRAINED_WITH, VOCABULARY
 from finetune.model import BaseFiles, find_base
-from finetune.weighing import weight_of
+from finetune.weighing import best_weight
 from hangtag.bundle import MANIFEST, Bundle, write_manifest
 from hangtag.errors import EngineError, InvalidBundle, InvalidSettings
 from hangtag.files import save_json
@@ -98,19 +98,24 @@ def _write(
         manifest = json.loads((part / MANIFEST).read_text(encoding="utf-8"))
         manifest["components"]["base"] = {"hub": files.hub, "revision": files.revision}
         save_json(manifest, part / MANIFEST)
-    metrics = {"decided by": about["metric"], "best": _best(evaluations, about["metric"]), "evaluations": evaluations}
+    metrics = {"decided by": about["metric"], "best": _best(run, evaluations, about["metric"]), "evaluations": evaluations}
     save_json(metrics, part / METRICS)
     (part / CARD).write_text(_card(run, recipe, files, about, metrics["best"], merged, version), encoding="utf-8")
 
 
 def _own_memory(run: Path, recipe: Recipe) -> float:
     """What the recipe says, else what the validation rows said."""
-    given = (recipe.weights.own_memory, weight_of(run), TRAINED_WITH)
-    return next(weight for weight in given if weight is not None)
+    if recipe.weights.own_memory is not None:
+        return recipe.weights.own_memory
+    weighed = best_weight(run)
+    return TRAINED_WITH if weighed is None else weighed[0]
 
 
-def _best(evaluations: list[dict[str, float]], metric: str) -> dict[str, float]:
-    return max(evaluations, key=lambda each: each[metric])  # of equals the first, which is the one that was kept
+def _best(run: Path, evaluations: list[dict[str, float]], metric: str) -> dict[str, float]:
+    """The figures of what is exported: with the weight of a memory that it is exported with, where several were tried."""
+    best = max(evaluations, key=lambda each: each[metric])  # of equals the first, which is the one that was kept
+    weighed = best_weight(run)
+    return best if weighed is None else best | weighed[1]
 
 
 def copy_weights(source: Path, target: Path) -> None:
@@ -164,12 +169,12 @@ def _card(
     rank = json.loads((run / BEST / "adapter_config.json").read_text(encoding="utf-8"))["r"]
     rows = about["rows"]
     notes = "".join(f"- {note}\n" for note in about["notes"])
-    weight = weight_of(run)
-    memory = (
-        ""
-        if weight is None
-        else f"\n\nBeside a memory of the shop, what that says counts {weight:g} times (0: it leads), by these rows."
-    )
+    memory = ""
+    if recipe.memory:
+        memory = (
+            "\nThey are with a memory of the training rows, which counts"
+            f" {_own_memory(run, recipe):g} times (0: it leads); without one they are others.\n"
+        )
     return f"""# {recipe.name} {version}
 
 Suggests tags of one vocabulary for product listings; made by `hangtag finetune`.

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from finetune.checkpoints import last_whole
 from finetune.judge import BEST
 from finetune.model import BaseFiles
 from hangtag.bundle import hash_path
@@ -26,18 +27,11 @@ OPTIMISER_COPIES = 4
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that is whole: the trainer's state is written last."""
-    found = []
-    for path in (folder / CHECKPOINTS).glob("checkpoint-*"):
-        try:
-            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            found.append((int(state["global_step"]), path))
-        except (OSError, ValueError, KeyError):
-            shutil.rmtree(path, ignore_errors=True)  # cut off while it was written
+    """The last checkpoint of a run that is whole; of the best adapter the earlier one, where the new one is not there yet."""
     best, old = folder / BEST, folder / f"{BEST}.old"
     if old.exists() and not best.exists():
         old.rename(best)
-    return max(found)[1] if found else None
+    return last_whole(folder / CHECKPOINTS)
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -61,6 +55,12 @@ def check_same(folder: Path, about: dict[str, Any]) -> None:
         changed = sorted(_changed(before["recipe"], about["recipe"]))
         raise InvalidSettings(
             f"{folder}: the recipe has changed since ({', '.join(changed)}); change it back, or train anew with another --output",
+            field="resume",
+        )
+    if (begun := before.get("processes", 1)) != about["processes"]:
+        raise InvalidSettings(
+            f"{folder}: this run was begun by {begun} processes, whose batches are others than those of {about['processes']};"
+            f" start {begun}, or train anew with another --output",
             field="resume",
         )
     for key, name in (("data_hash", "data"), ("vocabulary_hash", "vocabulary"), ("prompt_hash", "prompt"), ("base_hash", "base")):
@@ -98,12 +98,6 @@ def check_disk(folder: Path, model: Any) -> None:
             f"{folder}: checkpoints need about {needed / 2**20:,.0f} MiB, the disk has {free / 2**20:,.0f}; make room, or give"
             " another --output"
         )
-
-
-def disk_full(folder: Path, error: BaseException) -> EngineError:
-    return EngineError(
-        f"{folder}: the disk is full ({error}); make room, then go on with --resume: the last whole checkpoint is kept"
-    )
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:

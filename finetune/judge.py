@@ -71,9 +71,14 @@ class Judge:
             self._keep(trainer, is_main)
         if is_main:
             self._write()
-        patience = self.recipe.evaluation.patience
-        trainer.stopping.is_enough = patience is not None and len(self.evaluations) - 1 - self._best_place() >= patience
+        trainer.stopping.is_enough = self.is_enough
         return figures
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the best is older than the recipe's patience."""
+        patience = self.recipe.evaluation.patience
+        return patience is not None and bool(self.evaluations) and len(self.evaluations) - 1 - self._best_place() >= patience
 
     def best(self) -> dict[str, float]:
         """The evaluation of the model that was kept."""

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
+from finetune.checkpoints import last_whole
 from finetune.rows import IGNORED, TokenBatches, TokenRows, unbatched
 
 
@@ -83,6 +83,6 @@ def train(
     )
     batches = TokenBatches(rows, budget=settings.budget, pad_id=pad_id, seed=settings.seed)
     trainer = AnswerTrainer(model, compiled=settings.compile, args=arguments, train_dataset=batches, data_collator=unbatched)
-    last = get_last_checkpoint(str(output)) if output.exists() else None
-    trainer.train(resume_from_checkpoint=last)
+    last = last_whole(output)
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return [entry for entry in trainer.state.log_history if "loss" in entry]

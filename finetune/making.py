@@ -19,6 +19,7 @@ from eval.corpus import Corpus
 from eval.datasets import SETS, convert
 from eval.rows import Row, RowFile, read_file, write_rows
 from finetune.calibrate import Asked, Tick, ask_corpora, calibrate, corpus_over, keep
+from finetune.checkpoints import disk_watched
 from finetune.export import copy_adapter, copy_weights
 from finetune.heldout import rows_of
 from finetune.mini import MiniRecipe
@@ -50,22 +51,24 @@ FILES = {"base": "base", "adapter": "adapter", "prompt": "prompt.j2"}
 def make_bundle(recipe: MiniRecipe, data: Path | None, output: Path, work: Path) -> Bundle:
     """Make the bundle in `output`, which must not exist, through stages in `work`. `data` is the directory of the public sets;
     without it the model learns from synthetic rows alone and is calibrated for its own vocabulary alone. Raises `InvalidSettings`
-    for an output that is there, `InvalidData` for a set that is not, before anything is trained."""
+    for an output that is there, `InvalidData` for a set that is not, before anything is trained; `EngineError` for a full disk.
+    """
     if output.exists():
         raise InvalidSettings(f"{output}: something is there already; give another --output", field="output")
     check_sets(recipe, data)
     vocabulary = read_vocabulary(recipe.vocabulary)
     sets = "" if data is None else str(data.resolve())
-    base = _stage(
-        work / "base",
-        f"{recipe.hash('base')} {sets}",
-        lambda folder: pretrain(recipe.base, vocabulary, recipe.domains, data, folder),
-    )
-    adapter = _stage(
-        work / "adapter",
-        f"{recipe.hash('base', 'adapter')} {sets}",
-        lambda folder: train_adapter(recipe.adapter, base, vocabulary, recipe.domains, data, folder),
-    )
+    with disk_watched(work, "say the same again"):
+        base = _stage(
+            work / "base",
+            f"{recipe.hash('base')} {sets}",
+            lambda folder: pretrain(recipe.base, vocabulary, recipe.domains, data, folder),
+        )
+        adapter = _stage(
+            work / "adapter",
+            f"{recipe.hash('base', 'adapter')} {sets}",
+            lambda folder: train_adapter(recipe.adapter, base, vocabulary, recipe.domains, data, folder),
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a call that was killed

@@ -44,7 +44,7 @@ def _read(path: Path, overrides: Sequence[str], kind: type[R]) -> R:
         tree, given = yaml.compose(text), yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSettings(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         raise InvalidSettings(f"{path}: {place}not valid YAML: {getattr(error, 'problem', error)}") from error
@@ -86,7 +86,7 @@ def _put(given: dict[str, Any], override: str) -> None:
         given = inner
     try:
         given[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise InvalidSettings(f"--set {override!r}: {text!r} is not valid YAML", field="set") from error
 
 

@@ -4,7 +4,6 @@ steps; how batches, losses and figures are made is known elsewhere.
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import os
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from safetensors import SafetensorError
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from eval.rows import write_rows
 from finetune.arguments import arguments_of
 from finetune.batches import Batches, plan
+from finetune.checkpoints import disk_watched
 from finetune.config import Recipe
 from finetune.curves import write_curves
 from finetune.data import TrainingData, read_data
@@ -35,7 +34,6 @@ from finetune.folder import (
     check_disk,
     check_folder,
     check_same,
-    disk_full,
     last_checkpoint,
     write_about,
 )
@@ -46,7 +44,6 @@ from finetune.pairs import graded, in_order, preferred
 from finetune.trainer import AnswerTrainer, Judged
 from finetune.weighing import weigh_memory
 from hangtag.bundle import hash_path
-from hangtag.errors import OutputError
 
 
 class Watch(Protocol):
@@ -103,6 +100,11 @@ def prepare_run(recipe: Recipe, folder: Path, watch: Watch, *, parts: Path | Non
     return Prepared(data, files, kit, *made)
 
 
+def processes() -> int:
+    """How many train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _main_first() -> AbstractContextManager[Any]:
     """Where several processes train, the others wait until the first is through."""
     from accelerate import PartialState
@@ -115,7 +117,8 @@ def train_run(recipe: Recipe, folder: Path, watch: Watch, *, resume: bool = Fals
     """Train, judge, keep the best. Raises `InvalidSettings` for a folder with another run or none to resume, `EngineError` for
     too little memory or disk; what was saved before can be resumed."""
     check_folder(folder, resume=resume)
-    with tempfile.TemporaryDirectory() as parts, _explained(recipe, folder):
+    watched = disk_watched(folder, "go on with --resume")
+    with tempfile.TemporaryDirectory() as parts, watched, _memory_watched(recipe):
         prepared = prepare_run(recipe, folder, watch, parts=Path(parts))
         about = _about(recipe, prepared)
         if resume:
@@ -131,18 +134,11 @@ def train_run(recipe: Recipe, folder: Path, watch: Watch, *, resume: bool = Fals
 
 
 @contextmanager
-def _explained(recipe: Recipe, folder: Path) -> Iterator[None]:
-    """A full disk and too little memory as errors that say what to do."""
+def _memory_watched(recipe: Recipe) -> Iterator[None]:
+    """Too little memory as an error that says what to do."""
     try:
         yield
-    except (OSError, OutputError) as error:
-        reason = error.__cause__ if isinstance(error, OutputError) else error
-        if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(folder, reason) from error
-        raise
-    except (RuntimeError, MemoryError, SafetensorError) as error:
-        if "No space left" in str(error):
-            raise disk_full(folder, error) from error
+    except (RuntimeError, MemoryError) as error:
         if (known := out_of_memory(error, recipe)) is not None:
             raise known from error
         raise
@@ -157,11 +153,13 @@ def _train(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, last:
     if last is not None:
         judge.resume(int(last.name.rpartition("-")[2]))
         watch.say(f"Going on from step {last.name.rpartition('-')[2]} of {steps:,}")
-    with _interruptible(trainer):
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trainer.stopping.is_enough = judge.is_enough
+    if not judge.is_enough:
+        with _interruptible(trainer):
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        if trainer.is_world_process_zero():
+            write_curves(folder, trainer.state.log_history)
     is_whole = trainer.state.global_step >= steps or trainer.stopping.is_enough
-    if trainer.is_world_process_zero():
-        write_curves(folder, trainer.state.log_history)
     if is_whole and recipe.memory and recipe.weights.own_memory is None and not recipe.parallel.fsdp:
         _weigh(trainer, judge, folder, watch)
     if not judge.evaluations:
@@ -178,7 +176,6 @@ def _weigh(trainer: Judged, judge: Judge, folder: Path, watch: Watch) -> None:
 
 def _trainer(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, model: Any, judge: Judge) -> tuple[Judged, int]:
     """The trainer of the recipe's method, its batches planned, and the steps that it will take."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
     output = folder / CHECKPOINTS
 
     def judged(steps: int) -> dict[str, Any]:
@@ -189,13 +186,12 @@ def _trainer(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, mod
         from finetune.preference import preference_trainer
 
         made = preferred if recipe.method == "dpo" else graded
-        rows, steps = in_order(made(prepared.train, prepared.data), recipe, processes)
+        rows, steps = in_order(made(prepared.train, prepared.data), recipe, processes())
         tokenizer = prepared.kit.tokenizer.transformers
         return preference_trainer(recipe, model, rows, tokenizer=tokenizer, folder=output, steps=steps, **judged(steps)), steps
     lengths = np.array([example.length for example in prepared.train], np.int64)
-    batches = plan(lengths, recipe, processes)
-    steps = len(batches) // (recipe.batch.accumulation * processes)
-    assert steps, "a plan has a step at least"
+    batches = plan(lengths, recipe, processes())
+    steps = len(batches) // (recipe.batch.accumulation * processes())
     trainer = AnswerTrainer(
         model,
         args=TrainingArguments(per_device_train_batch_size=1, **arguments_of(recipe, output, steps)),
@@ -263,6 +259,7 @@ def _about(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
     rows = [
         repr((row.listing, row.tags, row.events)) for side in (prepared.data.learn, prepared.data.held) for row in side.test.rows
     ]
+    rows += map(repr, prepared.data.feedback.values())
     files = prepared.files
     return {
         "format": FORMAT,
@@ -273,6 +270,7 @@ def _about(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:
         "prompt_hash": hash_path(prepared.kit.bundle.prompt_file),
         "base_hash": base_hash(files),
         "base": {"model": recipe.base.model, "hub": files.hub, "revision": files.revision},
+        "processes": processes(),
         "metric": metric_of(recipe, len(prepared.kit.vocabulary)),
         "rows": {"training": len(prepared.train), "validation": len(prepared.data.held.gold)},
         "notes": list(prepared.data.notes),

@@ -113,6 +113,15 @@ class AnswerTrainer(Judged):
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
+def anywhere(device: torch.device, *flags: bool) -> list[bool]:
+    """Each flag as it is in any of the processes that train: clocks and signals differ, and all must save and stop together."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return list(flags)
+    said = torch.tensor(flags, dtype=torch.int32, device=device)
+    torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX)
+    return [bool(flag) for flag in said.tolist()]
+
+
 class _Steps(TrainerCallback):  # type: ignore[misc]
     """When to judge and to save, and whether to stop."""
 
@@ -126,6 +135,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         at_end = state.global_step >= state.max_steps
         control.should_evaluate = at_end or state.global_step % self._every == 0
         due = state.global_step % max(1, state.max_steps // SAVES) == 0 or time.monotonic() - self._saved > SAVE_SECONDS
+        due, self.interrupted = anywhere(args.device, due, self.interrupted)
         control.should_save = at_end or due or control.should_evaluate or self.interrupted
         control.should_log = control.should_log or at_end
         control.should_training_stop = at_end or self.interrupted

@@ -21,22 +21,24 @@ WEIGHED = "memory_weight.json"
 
 
 def weigh_memory(judge: Judge, model: Any, folder: Path) -> dict[str, float]:
-    """The metric of the best adapter in `folder` at each of TRIED, by weight, kept in a file. `model` has that adapter's shape,
-    and afterwards its weights."""
+    """The metric of the best adapter in `folder` at each of TRIED, by weight; all figures are kept in a file. `model` has that
+    adapter's shape, and afterwards its weights."""
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
     set_peft_model_state_dict(model, load_file(folder / BEST / "adapter_model.safetensors"))
     model.eval()
-    found = {f"{weight:g}": judge.figures(model, own_memory=weight)[judge.metric] for weight in TRIED}
+    found = {f"{weight:g}": judge.figures(model, own_memory=weight) for weight in TRIED}
     save_json({"metric": judge.metric, "found": found}, folder / WEIGHED)
-    return found
+    return {weight: figures[judge.metric] for weight, figures in found.items()}
 
 
-def weight_of(folder: Path) -> float | None:
-    """The best of the weights that were tried in a run's folder, None where none were."""
+def best_weight(folder: Path) -> tuple[float, dict[str, float]] | None:
+    """The best of the weights that were tried in a run's folder and the figures with it, None where none were."""
     file = folder / WEIGHED
     if not file.exists():
         return None
-    found: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))["found"]
-    return float(max(found, key=found.__getitem__))
+    content = json.loads(file.read_text(encoding="utf-8"))
+    metric, found = content["metric"], content["found"]
+    best = max(found, key=lambda weight: found[weight][metric])
+    return float(best), found[best]

@@ -16,10 +16,20 @@ def test_two_bins_by_hand() -> None:
     low, high = reliability(confidences, right, bins=2)
     assert (low.count, low.confidence, low.right) == (2, pytest.approx(0.15), 0.5)
     assert (high.count, high.confidence, high.right) == (2, pytest.approx(0.85), 0.5)
-    gaps = calibration_gaps(confidences, right, bins=2)
+    gaps = calibration_gaps(confidences, right, np.ones_like(right), bins=2)
     assert gaps == pytest.approx(np.array([[-0.2, 0.1], [0.9, -0.8]]))
     error = np.abs(gaps.sum(axis=0)).sum() / 4
     assert error == pytest.approx((2 * abs(0.5 - 0.15) + 2 * abs(0.5 - 0.85)) / 4)
+
+
+def test_short_answers_are_judged_as_long_ones_are() -> None:
+    chance = np.random.default_rng(0)
+    alone = chance.uniform(0.2, 0.9, (400, 1))
+    right = chance.random((400, 1)) < alone - 0.15
+    filled, real = np.zeros((400, 5)), np.zeros((400, 5), np.bool_)
+    filled[:, :1], real[:, :1] = alone, True
+    long = calibration_gaps(filled, np.where(real, right, False), real)
+    assert long == pytest.approx(calibration_gaps(alone, right, np.ones((400, 1), np.bool_)))
 
 
 def test_equal_confidences_share_a_bin_whatever_their_order() -> None:

@@ -37,6 +37,18 @@ def test_prompts_are_those_of_serving_and_answers_can_be_read_back(prepared: Pre
     assert all(map(is_allowed, prepared.train))
 
 
+def test_a_user_who_likes_the_first_tag_is_in_the_prompt(prepared: Prepared):
+    vocabulary = prepared.kit.vocabulary
+    fans = 0
+    for example in prepared.train:
+        row = prepared.data.learn.test.rows[example.position]
+        named = {vocabulary.index(tag) for event in row.events for tag in event.tags}
+        prompt = prepared.kit.tokenizer.decode(list(example.request.prompt))
+        assert all(vocabulary.tags[tag].label("en") in prompt for tag in named), prompt
+        fans += 0 in named
+    assert fans
+
+
 def test_explanations_quote_what_states_a_tag(tiny_bundle: Path, tmp_path: Path):
     path = write_recipe(tmp_path, tiny_bundle / "base", prompt={"template": "mini", "context": 512})
     shop = tmp_path / "shop.csv"
@@ -89,6 +101,12 @@ def test_steps_are_whole_on_several_processes(tmp_path: Path):
     assert len(batches) % 6 == 0
     assert all(len(batch) * 32 <= 100 for batch in batches)
     assert len(plan(lengths, recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"steps": 7})}), 3)) == 42
+
+
+def test_few_batches_are_repeated_until_a_step_is_whole(tmp_path: Path):
+    recipe = read(tmp_path, Path("base"), batch={"rows": 4, "accumulation": 4}, schedule={"epochs": 1})
+    (first, *others) = plan(np.full(4, 20), recipe)
+    assert [others_.tolist() for others_ in others] == [first.tolist()] * 3
 
 
 def test_masks_are_the_decoders(prepared: Prepared, tmp_path: Path, tiny_bundle: Path):

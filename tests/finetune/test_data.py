@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,21 @@ def test_no_product_is_on_both_sides_and_summaries_are_of_earlier_events(tmp_pat
                 assert event.product in train
                 some += 1
         assert some
+
+
+def test_events_that_name_a_product_teach_its_tags_but_never_the_rows_own(tmp_path: Path):
+    event = {"type": "view", "at": "2026-01-01T00:00:00Z"}
+    rows: list[dict[str, object]] = [{"id": f"p{n}", "title": f"Thing {n}", "tags": [f"Tag {n % 3}"]} for n in range(30)]
+    for row in rows:
+        row["events"] = [event | {"product": "p0"}, event | {"product": row["id"]}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_data(Data.model_validate({"files": [{"path": tmp_path / "rows.jsonl"}], "validation": {"share": 0.2}}), "shop")
+    learned = {row.product_id or row.listing.id for row in read.learn.test.rows}
+    assert "p0" in learned
+    for row, events in zip(read.learn.test.rows, read.learn.events, strict=True):
+        others = [e for e in events if e.product != row.listing.id]
+        assert [e.tags for e in others] == [("tag-0",)] * len(others) or [len(e.tags) for e in others] == [1] * len(others)
+        assert all(not e.tags for e in events if e.product == row.listing.id)
 
 
 def test_rows_that_evaluation_split_off_still_give_validation_rows(tmp_path: Path):

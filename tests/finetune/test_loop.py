@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def model() -> Qwen3ForCausalLM:
 
 def rows() -> TokenRows:
     return TokenRows.collect((([2, 3, number % 7 + 4], [number % 7 + 14, 0]) for number in range(200)), longest=16)
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path: Path):
+    settings = LoopSettings(3e-3, passes=30, budget=256, warmup_steps=5, save_steps=2, max_steps=4, compile=False)
+    losses = train(model(), rows(), tmp_path, settings, pad_id=1)
+    for number, missing in ((90, "model.safetensors"), (91, "trainer_state.json")):
+        broken = tmp_path / f"checkpoint-{number}"
+        shutil.copytree(tmp_path / "checkpoint-4", broken)
+        (broken / missing).unlink()
+        (broken / "trainer_state.json").unlink(missing_ok=True)  # it is written last
+    assert train(model(), rows(), tmp_path, settings, pad_id=1) == losses
 
 
 def test_products_are_made_in_16_bits_of_weights_in_32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -17,11 +17,12 @@ from finetune.folder import check_disk
 from finetune.model import check_adapter, find_base, load_model, out_of_memory
 from finetune.reading import read_recipe
 from finetune.session import Finished, train_run
+from finetune.trainer import anywhere
 from hangtag.errors import EngineError, InvalidBundle, InvalidSettings
 from hangtag.listing import Listing
 from serve.assemble import assemble
 from serve.suggester import SuggestionRequest
-from tests.finetune.shop import Crashing, Silent, write_feedback_file, write_recipe, write_shop
+from tests.finetune.shop import Crashing, Silent, recipe_of, write_feedback_file, write_recipe, write_shop
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers, peft and torch warn about themselves
 
@@ -63,6 +64,50 @@ def test_a_crashed_run_goes_on_as_if_nothing_had_been(whole: Finished, tiny_bund
     resumed = train_run(recipe, run, Silent(), resume=True)
     assert losses(run) == pytest.approx(losses(whole.folder), abs=1e-3)
     assert resumed.best == pytest.approx(whole.best, abs=1e-3)
+
+
+def test_a_run_whose_patience_has_ended_is_not_trained_on(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    quick = {"schedule": {"steps": 12, "learning_rate": 0.01}, "evaluation": {"every": 0.1, "rows": 2, "patience": 1}}
+    recipe, run = recipe_in(tmp_path, tiny_bundle / "base", **quick), tmp_path / "run"
+    monkeypatch.setattr("finetune.judge.Judge.figures", lambda *_, **__: {"nDCG@5": 0.5, "P@1": 0.5})
+    ended = train_run(recipe, run, Silent())
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    again = train_run(recipe, run, Silent(), resume=True)
+    assert ended.is_whole
+    assert again == ended
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_run_on_other_devices_is_not_resumed(
+    whole: Finished, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = read_recipe(whole.folder.parent / "recipe.yaml")
+    monkeypatch.setattr("finetune.session.processes", lambda: 2)
+    with pytest.raises(InvalidSettings, match="begun by 1 processes, whose batches are others than those of 2"):
+        train_run(recipe, whole.folder, Silent(), resume=True)
+
+
+def test_what_one_process_wants_all_do(monkeypatch: pytest.MonkeyPatch):
+    def other_wants_the_second(said: torch.Tensor, _: object) -> None:
+        said[1] = 1
+
+    device = torch.device("cpu")
+    assert anywhere(device, True, False) == [True, False]
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", other_wants_the_second)
+    assert anywhere(device, False, False) == [False, True]
+
+
+def test_changed_feedback_is_noticed(tiny_bundle: Path, tmp_path: Path):
+    write_feedback_file(tmp_path / "feedback.jsonl")
+    write_shop(tmp_path / "shop.csv")
+    data = recipe_of(tmp_path, tiny_bundle / "base")["data"] | {"feedback": ["feedback.jsonl"]}
+    recipe = recipe_in(tmp_path, tiny_bundle / "base", data=data, method="dpo", schedule={"steps": 1}, evaluation={"rows": 2})
+    train_run(recipe, tmp_path / "run", Silent())
+    file = tmp_path / "feedback.jsonl"
+    file.write_text(file.read_text().replace('"rejected": ["Audio"]', '"rejected": []'))
+    with pytest.raises(InvalidSettings, match="the data has changed since"):
+        train_run(recipe, tmp_path / "run", Silent(), resume=True)
 
 
 def test_another_recipe_is_not_resumed(whole: Finished, tiny_bundle: Path, tmp_path: Path):
