@@ -38,8 +38,8 @@ def load(
 
     from cli.console import messages, open_store, output, read_tags
     from hangtag.errors import InvalidHistory, InvalidInput
-    from serve.auth import LOCAL_TENANT
     from serve.event_files import read_events
+    from serve.keys import LOCAL_TENANT
     from serve.settings import read_settings
 
     settings = read_settings(store=store, vocabulary=vocabulary, bundle=bundle)

@@ -32,7 +32,7 @@ def export(
     from cli.console import messages, open_store, output
     from eval.rows import Row
     from finetune.feedback import TAGS, feedback_on, write_feedback
-    from serve.auth import LOCAL_TENANT
+    from serve.keys import LOCAL_TENANT
     from serve.settings import read_settings
 
     kept = open_store(read_settings(store=store))

@@ -21,7 +21,7 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="As events nam
 def export(user: UserArgument, store: StoreOption = None, tenant: TenantOption = None) -> None:
     """Show all that is held of a user, as JSON: events, interests, suggestions."""
     from cli.console import open_store
-    from serve.auth import LOCAL_TENANT
+    from serve.keys import LOCAL_TENANT
     from serve.settings import read_settings
     from serve.store_schemas import HeldBody
 
@@ -37,7 +37,7 @@ def export(user: UserArgument, store: StoreOption = None, tenant: TenantOption =
 def delete(user: UserArgument, store: StoreOption = None, tenant: TenantOption = None) -> None:
     """Delete everything of a user."""
     from cli.console import open_store, output
-    from serve.auth import LOCAL_TENANT
+    from serve.keys import LOCAL_TENANT
     from serve.settings import read_settings
 
     kept = open_store(read_settings(store=store))

@@ -107,6 +107,13 @@ class InterestProfile:
         liked = [tag for tag, weight in self.weights.items() if weight > 0]
         return sorted(liked, key=lambda tag: (-self.weights[tag], tag))[:count]
 
+    def strongest(self, count: int) -> InterestProfile:
+        """The `count` interests that say most, for or against."""
+        if len(self.weights) <= count:
+            return self
+        kept = sorted(self.weights, key=lambda tag: (-abs(self.weights[tag]), tag))[:count]
+        return InterestProfile({tag: self.weights[tag] for tag in kept})
+
     def within(self, left: NDArray[np.bool_]) -> InterestProfile:
         """The interests in the tags that `left`, (tags of the vocabulary,), is true for."""
         return InterestProfile({tag: weight for tag, weight in self.weights.items() if left[tag]})

@@ -10,6 +10,8 @@ from hangtag.text import detect_language, first_control
 MAX_CHARACTERS = 20_000
 """More than any model here can use, and a bound on the work that a stranger can cause."""
 
+MAX_LANGUAGE = 100
+
 Attributes = tuple[tuple[str, str], ...]
 
 
@@ -18,7 +20,7 @@ class Listing:
     """A product listing, a post or an article. `language` is a BCP 47 tag; None means: find out (`resolved_language`).
 
     Raises `InvalidListing` for text that is empty or has control characters, `ListingTooLong` past MAX_CHARACTERS in all,
-    `UnknownLanguage` for an empty language.
+    `UnknownLanguage` for a language that is empty or longer than any.
     """
 
     title: str = ""
@@ -46,6 +48,8 @@ class Listing:
                 )
         if self.language is not None and not self.language.strip():
             raise UnknownLanguage("the language is empty; leave it out to have it found", field="language")
+        if self.language is not None and len(self.language) > MAX_LANGUAGE:
+            raise UnknownLanguage(f"the language has over {MAX_LANGUAGE} characters; give a BCP 47 tag", field="language")
         if not self.lines():
             raise InvalidListing("the listing is empty; give a title, a description or attributes", field="title")
 

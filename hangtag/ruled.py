@@ -19,6 +19,9 @@ from hangtag.errors import InvalidRules
 from hangtag.rules import AnswerRules
 from hangtag.trie import Int32, TokenTrie
 
+MOST_CLASSES = 62
+"""Which classes are closed is kept in the bits of a signed integer of 64, beside the batch."""
+
 
 @dataclass(frozen=True, eq=False)
 class RuledTags:
@@ -58,6 +61,11 @@ class RuledTags:
         sizes = [limit for _, limit in limits]
         waits = _waiting(leaf_limit, sizes, starts, ruled_out, rules.min_tags)
         kinds = sorted({(int(limit), bool(wait)) for limit, wait in zip(leaf_limit, waits, strict=True)} - {(-1, False)})
+        if len(kinds) > MOST_CLASSES:
+            raise InvalidRules(
+                f"limits of so many facets make {len(kinds)} classes of tags, at most {MOST_CLASSES} are possible; limit fewer",
+                field="facet_limits",
+            )
         leaf_class = np.full(len(trie), -1, np.int16)
         for position, (limit, wait) in enumerate(kinds):
             leaf_class[(leaf_limit == limit) & (waits == wait)] = position

@@ -67,8 +67,9 @@ def primary_subtag(language: str) -> str:
 def match_language(wanted: str, available: Collection[str]) -> str | None:
     """The available language for `wanted`, or None: BCP 47 subtags are dropped from the end until one fits (RFC 4647,
     lookup), so that "en-GB" is served by "en"."""
-    subtags = wanted.lower().replace("_", "-").split("-")
     by_lower = {language.lower(): language for language in available}
+    most = max((language.count("-") + 1 for language in by_lower), default=0)
+    subtags = wanted.lower().replace("_", "-").split("-", most)[:most]
     for length in range(len(subtags), 0, -1):
         if (found := by_lower.get("-".join(subtags[:length]))) is not None:
             return found

@@ -12,10 +12,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from hangtag.errors import InvalidSettings, Overloaded, UnknownKey
-from serve.keys import KeyFile
-
-LOCAL_TENANT = "default"
-"""Everybody, where there are no keys."""
+from serve.keys import LOCAL_TENANT, KeyFile
 
 
 @dataclass(frozen=True, slots=True)

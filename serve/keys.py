@@ -26,6 +26,9 @@ from hangtag.files import whole
 
 log = logging.getLogger("hangtag.serve")
 
+LOCAL_TENANT = "default"
+"""Everybody, where there are no keys."""
+
 FORMAT = 1
 _KEY = re.compile(r"ht_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -115,6 +118,8 @@ def add_key(path: Path, tenant: str, *, admin: bool = False, rate: str = "") -> 
     """A new key and how it is written, which is kept nowhere; makes the file. Raises `InvalidInput`, `InvalidSettings`."""
     if not _TENANT.fullmatch(tenant):
         raise InvalidInput(f"{tenant!r} is no name for a tenant; use a-z, 0-9, . _ - (63 at most)", field="tenant")
+    if tenant == LOCAL_TENANT:
+        raise InvalidInput(f"{tenant!r} is who asks a server without keys; give the tenant another name", field="tenant")
 
     def add(keys: dict[str, Key]) -> tuple[Key, str]:
         id = next(id for id in iter(lambda: secrets.token_hex(4), "") if id not in keys)

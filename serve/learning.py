@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hangtag.errors import InvalidMemory, UnknownItem
-from serve.auth import LOCAL_TENANT
+from hangtag.vocabulary import TagVocabulary
+from serve.keys import LOCAL_TENANT
 from serve.memory import Memory
 from serve.store import Feedback, Product, Recorded, Store
 
@@ -40,17 +41,18 @@ async def forget(memory: Memory | None, tenant: str, ids: Sequence[str]) -> list
     return await _tried(lambda: memory.remove([_name(tenant, id) for id in ids])) if memory is not None else []
 
 
-def corrected(store: Store, tenant: str, recorded: Recorded, feedback: Feedback) -> Product | None:
+def corrected(store: Store, tenant: str, recorded: Recorded, feedback: Feedback, vocabulary: TagVocabulary) -> Product | None:
     """The listing of a suggestion with the tags that it has as far as anybody said: the catalogue's and the right ones, without
-    those that were rejected. A listing without an id is called after its suggestion; made for a user, it is theirs, and None: the
-    memory could not forget it with them."""
+    those that were rejected, and without those that the vocabulary has not (any more). A listing without an id is called after
+    its suggestion; made for a user, it is theirs, and None: the memory could not forget it with them."""
     if recorded.user is not None and not recorded.listing.id:
         return None
     known: tuple[str, ...] = ()
     if recorded.listing.id:
         with suppress(UnknownItem):
             known = store.product(tenant, recorded.listing.id).tags
-    tags = tuple(tag for tag in dict.fromkeys((*known, *feedback.right)) if tag not in feedback.rejected)
+    said = dict.fromkeys((*known, *feedback.right))
+    tags = tuple(tag for tag in said if tag not in feedback.rejected and tag in vocabulary)
     listing = recorded.listing if recorded.listing.id else replace(recorded.listing, id=f"suggestion {recorded.id}")
     return Product(listing, tags)
 

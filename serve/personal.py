@@ -23,6 +23,7 @@ class Visit:
         self._user = user
         self._request: SuggestionRequest | None = None
         self._notices: list[str] = []
+        self._is_known = False
 
     async def begin(self, request: SuggestionRequest, vocabulary: TagVocabulary) -> SuggestionRequest:
         """The request with the user's interests as they are now, beside those that it came with. Raises `InvalidInput` for a name
@@ -35,6 +36,7 @@ class Visit:
             try:
                 profile = await self._shelf.use(lambda store: store.profile(self._tenant, user, vocabulary))
                 request = replace(request, profile=request.profile + profile)
+                self._is_known = bool(profile.weights)
             except StoreUnavailable as error:
                 self._notices.append(f"answered without the user's interests: {error}")
         self._request = request
@@ -49,8 +51,12 @@ class Visit:
         if self._shelf.store is not None:
             try:
                 id = await self._shelf.use(
-                    lambda store: store.record(self._tenant, listing, tags, self._user, teaches=impersonal)
+                    lambda store: store.record(
+                        self._tenant, listing, tags, self._user, is_known=self._is_known, teaches=impersonal
+                    )
                 )
+                if id is None:
+                    self._notices.append("the suggestion is not kept: the user was deleted meanwhile")
             except StoreUnavailable as error:
                 self._notices.append(f"the suggestion is not kept, so there can be no feedback on it: {error}")
         return replace(suggestion, notices=(*suggestion.notices, *self._notices)), id

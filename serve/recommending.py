@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -75,6 +76,16 @@ class _Shelf:
     demanded: tuple[Basis, Sequence[str]] | None = None
     demand_until: float = float("-inf")
     demand_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While nobody else changes the index. Raises `StoreUnavailable` where somebody does for long."""
+        if not self.lock.acquire(timeout=PATIENCE_SECONDS):
+            raise StoreUnavailable("the catalogue is being read; try again soon")
+        try:
+            yield
+        finally:
+            self.lock.release()
 
 
 class Recommender:
@@ -182,26 +193,27 @@ class Recommender:
         ids = {each.product.id for each in found}
         gone = ids - self.store.existing(tenant, ids)
         if gone:
-            shelf.index.put((), removed=gone)
+            with shelf.locked():
+                gone -= self.store.existing(tenant, gone)  # those that have come back meanwhile
+                shelf.index.put((), removed=gone)
+                for id in gone:
+                    shelf.late.pop(id, None)  # if it comes back as it was, it is new all the same
         return not gone
 
     def _shelf(self, tenant: str) -> _Shelf:
         """The tenant's products, as new as the store has them."""
         with self._lock:
-            shelf = self._shelves.setdefault(tenant, _Shelf())
+            if (shelf := self._shelves.get(tenant)) is None:
+                shelf = self._shelves[tenant] = _Shelf()
             self._shelves.move_to_end(tenant)
             while len(self._shelves) > MOST_TENANTS:
                 self._shelves.popitem(last=False)
-        if not shelf.lock.acquire(timeout=PATIENCE_SECONDS):
-            raise StoreUnavailable("the catalogue is being read; try again soon")
-        try:
+        with shelf.locked():
             changed = self.store.latest_change(tenant)
             now = time.monotonic()
             is_due = changed != shelf.changed or now >= shelf.checked + CHECK_SECONDS
             if changed is not None and is_due and now >= shelf.rests_until:
                 self._refresh(tenant, shelf, changed)
-        finally:
-            shelf.lock.release()
         return shelf
 
     def _refresh(self, tenant: str, shelf: _Shelf, changed: datetime) -> None:

@@ -137,7 +137,9 @@ class SuggestionBody(Wire):
         default=1.0, description="How much interests count: 0 not at all, 1 all of them; below only strong ones."
     )
     history: Listed[EventBody] = Field(
-        default_factory=list, description="What the user did besides, in any order; it is not kept."
+        default_factory=list,
+        max_length=MOST_NAMED,
+        description="What the user did besides, in any order; it is not kept.",
     )
     rules: RulesBody = Field(default_factory=RulesBody, description="What the merchant allows.")
     adapter: str | None = Field(default=None, description="Who answers, as `GET /v1/adapters` names it; left out: your default.")

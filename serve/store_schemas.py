@@ -4,6 +4,7 @@ their own form and the domain values they stand for.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -117,9 +118,16 @@ class FeedbackBody(Wire):
     rejected: Listed[str] = Field(default=[], description="Suggested tags that are wrong.")
     added: Listed[str] = Field(default=[], description="Right tags that were not suggested.")
 
-    def feedback(self, vocabulary: TagVocabulary) -> Feedback:
-        """In domain terms. Raises `InvalidFeedback`."""
-        return Feedback(**{name: _ids(getattr(self, name), vocabulary, name, InvalidFeedback) for name in Feedback.__slots__})
+    def feedback(self, vocabulary: TagVocabulary, suggested: Collection[str]) -> Feedback:
+        """In domain terms; an id that was suggested is one, whatever vocabulary the tag was of. Raises `InvalidFeedback`."""
+
+        def ids(name: str) -> tuple[str, ...]:
+            given: list[str] = getattr(self, name)
+            others = [tag for tag in given if tag not in suggested]
+            found = iter(_ids(others, vocabulary, name, InvalidFeedback))
+            return tuple(tag if tag in suggested else next(found) for tag in given)
+
+        return Feedback(**{name: ids(name) for name in Feedback.__slots__})
 
 
 class TakenBody(Wire):

@@ -45,6 +45,9 @@ OWN_TRUST, OTHER_TRUST = 1.0, 16.0
 """How often the memory's log-odds count against the model's log-probability, if nobody fitted it: for tags that the model was
 trained on, and for others, of which it says next to nothing, or where a memory leads."""
 
+MOST_INTERESTS = 256
+"""Of a user, the strongest: what an answer costs must not depend on what somebody sends as their history."""
+
 MOST_NAMED = 32
 """Candidate tags that the prompt names, as many as in training."""
 
@@ -162,7 +165,7 @@ class Suggester:
         remembered = self._remembered(request, found, left)
         if remembered and self._leads(remembered):  # the model can't tell when to stop among tags it never saw
             rules = replace(rules, max_tags=max(rules.min_tags, 1, min(rules.max_tags, remembered.believed)))
-        profile = request.profile.within(left) if request.personalise else InterestProfile()
+        profile = request.profile.within(left).strongest(MOST_INTERESTS) if request.personalise else InterestProfile()
         spoken = profile.convincing(request.personalise) if request.personalise else profile
         named = remembered.likeliest(MOST_NAMED) if remembered else [candidate.tag for candidate in found]
         listing, prompt = self._prompt(request.listing, spoken, codec, rules, named)

@@ -72,9 +72,13 @@ class RowTable:
     def widen(self, **widths: int) -> None:
         """Make room for so many numbers a row."""
         wider = {name: width for name, width in widths.items() if width > self._widths[name]}
-        self._widths |= wider
-        for kind in {self.columns[name].kind for name in wider}:
-            self._lay_out(kind)
+        before, self._widths = self._widths, self._widths | wider
+        try:
+            for kind in {self.columns[name].kind for name in wider}:
+                self._lay_out(kind)
+        except BaseException:  # no memory left: all stays as wide as it was
+            self._widths = before
+            raise
 
     def _lay_out(self, kind: Kind) -> None:
         """Make a block anew, with what there is in its columns."""

@@ -46,5 +46,8 @@ async def get(caller: TheCaller, id: str, shelf: TheShelf) -> ListingBody:
 @router.delete("/v1/listings/{id:path}", summary="Delete a listing")
 async def delete(caller: TheCaller, id: str, suggester: TheCallersSuggester, shelf: TheShelf) -> DoneBody:
     """From the catalogue and the memory; what users did with it stays theirs. 404 where there is none."""
-    await shelf.use(lambda store: store.remove_product(caller.tenant, id))
-    return DoneBody(notices=await forget(suggester.memory, caller.tenant, [id]))
+    try:
+        await shelf.use(lambda store: store.remove_product(caller.tenant, id))
+    finally:  # feedback on a product that the catalogue lacks may have taught the memory
+        notices = await forget(suggester.memory, caller.tenant, [id])
+    return DoneBody(notices=notices)

@@ -22,7 +22,9 @@ async def give(
 ) -> DoneBody:
     """Later feedback on a suggestion replaces earlier. The memory learns the tags of the listing; where a user's interests were
     in the suggestion, they like what is right and not what was rejected."""
-    feedback = body.feedback(suggester.vocabulary)
+    vocabulary = suggester.vocabulary
+    made = await shelf.use(lambda store: store.suggestion(caller.tenant, body.suggestion))
+    feedback = body.feedback(vocabulary, made.suggested)
     recorded = await shelf.use(lambda store: store.give_feedback(caller.tenant, body.suggestion, feedback))
-    product = await shelf.use(lambda store: corrected(store, caller.tenant, recorded, feedback))
+    product = await shelf.use(lambda store: corrected(store, caller.tenant, recorded, feedback, vocabulary))
     return DoneBody(notices=(await learn(suggester.memory, caller.tenant, [product]))[1] if product is not None else [])

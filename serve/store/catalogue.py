@@ -67,9 +67,10 @@ def tagged(connection: Connection, tenant: str, since: int = 0) -> Iterator[tupl
 
 
 def remove(connection: Connection, tenant: str, product: str) -> bool:
-    """Delete the product and what was learned of it; whether there was one."""
-    gone = connection.execute(delete(products).where(products.c.tenant == tenant, products.c.product == product)).rowcount
-    connection.execute(delete(learned_tags).where(learned_tags.c.tenant == tenant, learned_tags.c.product == product))
+    """Delete the product and what was learned of it; whether there was either."""
+    gone = 0
+    for table in (products, learned_tags):
+        gone += connection.execute(delete(table).where(table.c.tenant == tenant, table.c.product == product)).rowcount
     return gone > 0
 
 

@@ -28,6 +28,9 @@ REST_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
 """How often SQLite's log is brought into its file, beside the writers: none of them has to do it and wait for the disk."""
 
+WIPE_MILLISECONDS = 200
+"""How long readers of an older state are waited for, to empty the log behind them."""
+
 LONGEST_LOG = 32_000
 """Pages of the log after which a writer does it all the same."""
 
@@ -50,6 +53,8 @@ class Database:
         self._is_ready = False
         self._rests_until = 0.0
         self._closing = threading.Event()
+        self._checkpointing = threading.Lock()
+        self._wipe_due = threading.Event()
         self._checkpoints: threading.Thread | None = None
 
     @contextmanager
@@ -68,10 +73,11 @@ class Database:
             yield connection
 
     def wipe(self) -> None:
-        """See to it that what was deleted can't be read from SQLite's log any more; PostgreSQL's is its server's business."""
+        """See to it that what was deleted can't be read from SQLite's log any more: now, or while somebody still reads an older
+        state, as soon as nobody does. PostgreSQL's log is its server's business."""
         if self.is_sqlite:
-            with self._alone(), self._translated(), self._engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._wipe_due.set()
+            self._shorten_log()
 
     def close(self) -> None:
         """Give the connections back."""
@@ -138,8 +144,22 @@ class Database:
 
     def _keep_log_short(self) -> None:
         while not self._closing.wait(CHECKPOINT_SECONDS):
-            with suppress(StoreUnavailable), self._translated(), self._engine.connect() as connection:
+            with suppress(StoreUnavailable):
+                self._shorten_log()
+
+    def _shorten_log(self) -> None:
+        """Bring the log into the file, and empty it where that is due; readers are hardly waited for, writers would wait too."""
+        with self._checkpointing, self._translated(), self._engine.connect() as connection:
+            if not self._wipe_due.is_set():
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                return
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={WIPE_MILLISECONDS}")
+            try:
+                is_busy, _, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * BUSY_SECONDS)}")
+            if not is_busy:
+                self._wipe_due.clear()
 
     def _make_engine(self) -> Engine:
         options: dict[str, Any] = {"pool_size": POOL, "max_overflow": POOL, "pool_timeout": BUSY_SECONDS}

@@ -19,6 +19,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from hangtag.errors import InvalidHistory
 from hangtag.history import Event, microseconds
 from serve.store import profiles
+from serve.store.profiles import NONE_LOST
 from serve.store.tables import events, learned_tags, products
 
 BOUND = 500
@@ -73,9 +74,11 @@ class _Row:
         }
 
 
-def add(connection: Connection, tenant: str, given: Sequence[tuple[str, UserEvent]]) -> list[bool]:
-    """Take in events with the users' names in the store; for each whether it was new. Raises `InvalidHistory` naming the first
-    that can't be taken in; then nothing may be kept."""
+def add(
+    connection: Connection, tenant: str, given: Sequence[tuple[str, UserEvent]], lost: Mapping[str, int] = NONE_LOST
+) -> list[bool]:
+    """Take in events with the users' names in the store; for each whether it was new. `lost` as for `profiles.extend`. Raises
+    `InvalidHistory` naming the first that can't be taken in; then nothing may be kept."""
     rows = [_Row.of(name, event) for name, event in given]
     tags = product_tags(connection, tenant, {row.event.product for row in rows if not row.event.tags})
     for position, row in enumerate(rows):
@@ -98,7 +101,7 @@ def add(connection: Connection, tenant: str, given: Sequence[tuple[str, UserEven
         if mine := row.event.tags or tags[row.event.product]:
             latest[row.name].append((row.event.type, row.at, mine))
     _check_equal(connection, rows, again)
-    profiles.extend(connection, tenant, [(locked[name], recent) for name, recent in latest.items()])
+    profiles.extend(connection, tenant, [(locked[name], recent) for name, recent in latest.items()], lost)
     return fresh
 
 

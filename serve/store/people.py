@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,7 +79,7 @@ def remove(connection: Connection, tenant: str, name: str) -> Purged:
         return Purged()
     made = connection.execute(delete(suggestion_rows).where(suggestion_rows.c.user_id == user.id)).rowcount
     done = connection.execute(delete(events).where(events.c.user_id == user.id)).rowcount
-    profiles.forget(connection, tenant, user)
+    profiles.count(connection, tenant, profiles.forget(connection, user))
     return Purged(done, 1, made)
 
 
@@ -94,15 +95,16 @@ def purge_some(connection: Connection, before: int) -> Purged:
         users.c.tenant == first, exists().where(events.c.user_id == users.c.id, events.c.at < before)
     )
     names = connection.execute(wanted.order_by(users.c.name).limit(CHUNK)).scalars().all()
-    purged = Purged()
+    purged, lost = Purged(), Counter[str]()
     for user in profiles.lock(connection, first, names, make=False).values():
         mine = events.c.user_id == user.id
         purged += Purged(events=connection.execute(delete(events).where(mine, events.c.at < before)).rowcount)
-        profiles.rebuild(connection, first, user)
+        lost.update(profiles.rebuild(connection, user))
         rest = select(exists().where(mine)), select(exists().where(suggestion_rows.c.user_id == user.id))
         if not any(connection.execute(each).scalar_one() for each in rest):
-            profiles.forget(connection, first, user)
+            lost.update(profiles.forget(connection, user))
             purged += Purged(users=1)
+    profiles.count(connection, first, lost)
     return purged
 
 
@@ -113,5 +115,10 @@ def purge_suggestions(connection: Connection, before: int) -> Purged:
     old = and_(suggestion_rows.c.at < before, (suggestion_rows.c.user_id.is_not(None)) | ~judged)
     made = connection.execute(delete(suggestion_rows).where(old)).rowcount
     empty = and_(~exists().where(events.c.user_id == users.c.id), ~exists().where(suggestion_rows.c.user_id == users.c.id))
-    gone = connection.execute(delete(users).where(empty)).rowcount
+    # locked first, then looked at again: an event that comes meanwhile keeps its user
+    found = connection.execute(select(users.c.id).where(empty).order_by(users.c.tenant, users.c.name).with_for_update())
+    ids, gone = found.scalars().all(), 0
+    for start in range(0, len(ids), CHUNK):
+        mine = users.c.id.in_(ids[start : start + CHUNK])
+        gone += connection.execute(delete(users).where(mine, empty)).rowcount
     return Purged(users=gone, suggestions=made)

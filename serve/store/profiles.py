@@ -28,6 +28,8 @@ FOLD = 32
 
 EVERY_TAG = ""
 
+NONE_LOST: Mapping[str, int] = {}
+
 Recent = tuple[str, int, Sequence[str]]
 """Type, time (µs), tags."""
 
@@ -117,9 +119,11 @@ _LOCK = (
 _TAGS = select(profiles.c.user_id, profiles.c.tags).where(profiles.c.user_id.in_(bindparam("users", expanding=True)))
 
 
-def extend(connection: Connection, tenant: str, new: Iterable[tuple[LockedUser, Sequence[Recent]]]) -> None:
-    """Take in new events of users that are locked."""
-    gained: Counter[str] = Counter()
+def extend(
+    connection: Connection, tenant: str, new: Iterable[tuple[LockedUser, Sequence[Recent]]], lost: Mapping[str, int] = NONE_LOST
+) -> None:
+    """Take in new events of users that are locked. `lost` is what `rebuild` gave before in this transaction."""
+    gained = Counter(lost)
     changed, full = [], []
     for user, latest in new:
         tags = set[str]().union(*(each[2] for each in latest)) - user.tags
@@ -140,8 +144,9 @@ def extend(connection: Connection, tenant: str, new: Iterable[tuple[LockedUser, 
 _RENEW = update(users).where(users.c.id == bindparam("user")).values(recent=bindparam("latest"))
 
 
-def rebuild(connection: Connection, tenant: str, user: LockedUser) -> None:
-    """Make the profile again of the events that are there."""
+def rebuild(connection: Connection, user: LockedUser) -> Counter[str]:
+    """Make the profile again of the events that are there. Gives what is to be counted: once, at the transaction's end, since
+    rows of tags are locked in their order, and two transactions that count twice could wait for each other."""
     rows = connection.execute(select(events.c.type, events.c.at, events.c.tags).where(events.c.user_id == user.id))
     profile = StoredProfile(recent=[(type, at, json.loads(tags)) for type, at, tags in rows]).folded()
     lost = Counter(dict.fromkeys(user.tags - set(profile.tags), -1))
@@ -150,13 +155,13 @@ def rebuild(connection: Connection, tenant: str, user: LockedUser) -> None:
     user.tags, user.recent = set(profile.tags), []
     _write(connection, [(user.id, profile)])
     connection.execute(update(users).where(users.c.id == user.id).values(recent="[]"))
-    count(connection, tenant, lost)
+    return lost
 
 
-def forget(connection: Connection, tenant: str, user: LockedUser) -> None:
-    """Delete the user's row and with it all that hangs on it."""
+def forget(connection: Connection, user: LockedUser) -> Counter[str]:
+    """Delete the user's row and with it all that hangs on it. Gives what is to be counted, as `rebuild`."""
     connection.execute(delete(users).where(users.c.id == user.id))
-    count(connection, tenant, Counter(dict.fromkeys((*user.tags, EVERY_TAG) if user.tags else (), -1)))
+    return Counter(dict.fromkeys((*user.tags, EVERY_TAG) if user.tags else (), -1))
 
 
 def count(connection: Connection, tenant: str, gained: Mapping[str, int]) -> None:

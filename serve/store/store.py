@@ -139,7 +139,8 @@ class Store:
             return demand.tenants(connection, count)
 
     def remove_product(self, tenant: str, id: str) -> None:
-        """Delete the product of this id; what users did with it stays theirs. Raises `UnknownItem`."""
+        """Delete the product of this id and what suggestions and feedback taught of it, also where the catalogue has it not; what
+        users did with it stays theirs. Raises `UnknownItem`."""
         with self.database.write() as connection:
             if not catalogue.remove(connection, tenant, checked_name(id, "id", InvalidListing)):
                 raise UnknownItem(f"there is no listing {id!r}", field="id")
@@ -166,15 +167,33 @@ class Store:
     # suggestions and what became of them
 
     def record(
-        self, tenant: str, listing: Listing, suggested: Sequence[str], user: str | None = None, *, teaches: bool = True
-    ) -> str:
-        """Keep a suggestion by tag ids for feedback; its id. `user` is whom it was for; without one it `teaches` what tags its
-        product (`listing.id`, may be empty) has, until somebody knows better."""
+        self,
+        tenant: str,
+        listing: Listing,
+        suggested: Sequence[str],
+        user: str | None = None,
+        *,
+        is_known: bool = False,
+        teaches: bool = True,
+    ) -> str | None:
+        """Keep a suggestion by tag ids for feedback; its id. `user` is whom it was for: one that `is_known` and is not there any
+        more was deleted meanwhile, and nothing is kept (None). Without a user it `teaches` what tags its product (`listing.id`,
+        may be empty) has, until somebody knows better."""
         if listing.id:
             checked_name(listing.id, "product", InvalidListing)
         name = self._user(tenant, user) if user is not None else None
         with self.database.write() as connection:
-            return suggestions.record(connection, tenant, listing, tuple(suggested), name, self._clock(), teaches=teaches)
+            return suggestions.record(
+                connection, tenant, listing, tuple(suggested), name, self._clock(), is_known=is_known, teaches=teaches
+            )
+
+    def suggestion(self, tenant: str, id: str) -> Recorded:
+        """The suggestion of this id. Raises `UnknownItem`."""
+        with self.database.read() as connection:
+            recorded = suggestions.find(connection, tenant, checked_name(id, "suggestion", InvalidFeedback))
+        if recorded is None:
+            raise UnknownItem(f"there is no suggestion {id!r}", field="suggestion")
+        return recorded
 
     def give_feedback(self, tenant: str, id: str, given: Feedback) -> Recorded:
         """Keep feedback, in place of any given before; the suggestion that it is on. Raises `UnknownItem`, `InvalidFeedback`."""

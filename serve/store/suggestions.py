@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,13 +80,18 @@ def record(
     user: str | None,
     now: datetime,
     *,
+    is_known: bool = False,
     teaches: bool = True,
-) -> str:
-    """Keep a suggestion; its id, which nobody can guess. One for nobody in particular may teach what tags its product has."""
+) -> str | None:
+    """Keep a suggestion; its id, which nobody can guess, or None for a user that `is_known` and was deleted since. One for nobody
+    in particular may teach what tags its product has."""
     id = secrets.token_hex(16)
     owner = None
     if user is not None:
-        owner = profiles.lock(connection, tenant, [user], make=True)[user].id
+        locked = profiles.lock(connection, tenant, [user], make=not is_known).get(user)
+        if locked is None:
+            return None
+        owner = locked.id
     if listing.id and suggested and teaches:
         _learn(connection, tenant, listing.id, suggested, now)
     connection.execute(
@@ -120,18 +126,17 @@ def judge(connection: Connection, tenant: str, recorded: Recorded, given: Feedba
     row = {"suggestion": recorded.id, **values, "at": microseconds(now)}
     upsert(connection, feedback, [row], keys=("suggestion",), replace=(*Feedback.__slots__, "at"))
     if recorded.user is None:
-        if recorded.listing.id and given.right:
-            _learn(connection, tenant, recorded.listing.id, given.right, now)
+        if recorded.listing.id:
+            _learn_from(connection, tenant, recorded.listing.id, given, now)
         return
-    if before is not None:
-        _take_back(connection, tenant, recorded)
+    lost = _take_back(connection, tenant, recorded) if before is not None else Counter()
     said = {"accept": given.right, "reject": given.rejected}
     new = [
         (recorded.user, event_rows.UserEvent(recorded.user, Event(type, now, tags, recorded.listing.id), _key(recorded, type)))
         for type, tags in said.items()
         if tags
     ]
-    event_rows.add(connection, tenant, new)
+    event_rows.add(connection, tenant, new, lost)
 
 
 def judged(connection: Connection, tenant: str) -> Iterator[tuple[Recorded, Feedback, datetime]]:
@@ -181,13 +186,25 @@ def _learn(connection: Connection, tenant: str, product: str, tags: Tags, now: d
     upsert(connection, learned_tags, [row], keys=("tenant", "product"), replace=("tags", "at"))
 
 
-def _take_back(connection: Connection, tenant: str, recorded: Recorded) -> None:
-    """As if the feedback on a suggestion had not been given."""
+def _learn_from(connection: Connection, tenant: str, product: str, given: Feedback, now: datetime) -> None:
+    """The right tags, or where none is said to be right what was learned before without what was rejected."""
+    if given.right:
+        _learn(connection, tenant, product, given.right, now)
+        return
+    wanted = select(learned_tags.c.tags).where(learned_tags.c.tenant == tenant, learned_tags.c.product == product)
+    learned = connection.execute(wanted).scalar_one_or_none()
+    if learned is not None:
+        left = tuple(tag for tag in json.loads(learned) if tag not in given.rejected)
+        _learn(connection, tenant, product, left, now)
+
+
+def _take_back(connection: Connection, tenant: str, recorded: Recorded) -> Counter[str]:
+    """As if the feedback on a suggestion had not been given; see `profiles.count` for what is given."""
     assert recorded.user is not None
     user = profiles.lock(connection, tenant, [recorded.user], make=True)[recorded.user]
     keys = [event_rows.digest(_key(recorded, type)) for type in ("accept", "reject")]
     connection.execute(delete(events).where(events.c.user_id == user.id, events.c.key.in_(keys)))
-    profiles.rebuild(connection, tenant, user)
+    return profiles.rebuild(connection, user)
 
 
 def _key(recorded: Recorded, type: str) -> str:

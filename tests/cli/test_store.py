@@ -6,7 +6,7 @@ import pytest
 
 from finetune.feedback import read_feedback
 from hangtag.listing import Listing
-from serve.auth import LOCAL_TENANT
+from serve.keys import LOCAL_TENANT
 from serve.store import Feedback, Product, Store
 from tests.cli.commands import Run, assert_refused
 from tests.fakes import vocabulary_of

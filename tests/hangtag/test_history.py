@@ -42,6 +42,12 @@ def test_what_is_refused(make, message):
         make()
 
 
+def test_the_strongest_interests_are_for_or_against():
+    profile = InterestProfile({0: 0.5, 1: -2.0, 2: 1.0, 3: 0.1, 4: 1.0})
+    assert profile.strongest(3).weights == {1: -2.0, 2: 1.0, 4: 1.0}
+    assert profile.strongest(5) is profile
+
+
 def test_interests_in_some_tags():
     assert InterestProfile({0: 1.0, 2: -3.0}).within(np.array([True, True, False])).weights == {0: 1.0}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from hangtag.errors import InvalidListing, ListingTooLong
+from hangtag.errors import InvalidListing, ListingTooLong, UnknownLanguage
 from hangtag.listing import MAX_CHARACTERS, Listing
 
 
@@ -35,6 +35,12 @@ def test_too_long_a_listing_is_refused_with_its_length():
 def test_an_attribute_needs_a_name():
     with pytest.raises(InvalidListing, match="attribute 1 has no name"):
         Listing("Mug", attributes=((" ", "blue"),))
+
+
+def test_a_language_is_no_essay():
+    assert Listing("a", language="a" * 100).language
+    with pytest.raises(UnknownLanguage, match="over 100 characters"):
+        Listing("a", language="a" * 101)
 
 
 def test_the_language_said_wins():

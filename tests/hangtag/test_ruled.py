@@ -69,6 +69,14 @@ def test_rules_that_leave_too_little(options, message, field):
     assert caught.value.field == field
 
 
+def test_more_classes_than_a_batch_can_tell_apart_are_refused():
+    facets = [f"facet{number}" for number in range(63)]
+    compiled = shop(*((f"{facet} {place}", facet, None) for facet in facets for place in range(2)))
+    assert left(compiled, facet_limits=dict.fromkeys(facets[:62], 1))
+    with pytest.raises(InvalidRules, match="make 63 classes of tags, at most 62 are possible; limit fewer"):
+        left(compiled, facet_limits=dict.fromkeys(facets, 1))
+
+
 def test_a_tag_that_takes_two_places_waits_until_one_more_is_enough():
     compiled = shop(("a", "", None), ("b", "", "a"), ("c", "", "a"), ("d", "", None))
     ruled = compiled.branches(AnswerRules(min_tags=3, max_tags=3, parent_or_child=True)).ruled

@@ -8,10 +8,18 @@ from hangtag.text import (
     first_control,
     fold,
     is_word_boundary,
+    match_language,
     normalise,
     sentence_ends,
     word_edges,
 )
+
+
+def test_a_language_is_matched_from_its_beginning_however_long_it_is():
+    available = ["en", "zh", "zh-Hant"]
+    for wanted, found in (("zh-Hant-TW-x", "zh-Hant"), ("ZH_cn", "zh"), ("fr-zh", None), ("en" + "-a" * 500_000, "en")):
+        assert match_language(wanted, available) == found
+    assert match_language("en", []) is None
 
 
 def test_normalise_folds_widths_and_white_space_but_not_case():

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from hangtag.errors import InvalidSettings, Overloaded, UnknownKey
-from serve.auth import LOCAL_TENANT, Caller, Doorkeeper, rate_of
-from serve.keys import KeyFile, add_key
+from serve.auth import Caller, Doorkeeper, rate_of
+from serve.keys import LOCAL_TENANT, KeyFile, add_key
 
 
 def test_without_keys_everybody_is_the_local_admin() -> None:

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from hangtag.history import Event
+from hangtag.listing import Listing
 from serve.app import create_app
 from serve.auth import Doorkeeper
 from serve.keys import KeyFile, add_key
 from serve.memory import Memory
+from serve.personal import Visit
 from serve.shelf import Shelf
 from serve.state import Services
-from serve.store import Store
-from serve.suggester import Suggester
+from serve.store import Product, Purged, Store, UserEvent
+from serve.suggester import Suggester, SuggestionRequest
 
 SUGGESTIONS, EVENTS, LISTINGS, FEEDBACK = "/v1/suggestions", "/v1/events", "/v1/listings", "/v1/feedback"
 PRESENT = {"title": "A present", "max_tags": 1}
@@ -197,6 +200,16 @@ def test_a_suggestion_lends_its_tags_to_events_until_feedback_knows_better(clien
     assert set(client.get("/v1/users/v/export").json()["interests"]) == {first, added}
 
 
+def test_what_was_suggested_and_rejected_is_lent_to_nobody(client: TestClient) -> None:
+    answer = posted(client, SUGGESTIONS, {"title": "Linen shirt", "product": "S1", "max_tags": 2})
+    first, second = tags_of(answer)
+    posted(client, FEEDBACK, {"suggestion": answer["id"], "rejected": [first]})
+    posted(client, EVENTS, event("v", product="S1"))
+    assert set(client.get("/v1/users/v/export").json()["interests"]) == {second}
+    assert client.delete(f"{LISTINGS}/S1").status_code == 200  # it is in no catalogue, and what was learned of it goes
+    assert client.delete(f"{LISTINGS}/S1").status_code == 404
+
+
 def test_feedback_teaches_the_profile_of_the_user_and_replaces_what_was_said(client: TestClient) -> None:
     answer = posted(client, SUGGESTIONS, {"title": "Linen shirt", "max_tags": 2, "user": "u", "language": "en"})
     yes, no = tags_of(answer)
@@ -251,6 +264,54 @@ def test_what_is_added_or_corrected_is_remembered_at_once(suggester: Suggester, 
     assert "S1" not in {entry.id for entry in memory.sample(9)}
     memory.close()
     services.shelf.close()
+
+
+def test_tags_that_the_vocabulary_has_no_more_are_no_reason_to_refuse_feedback(
+    suggester: Suggester, file: Path, tmp_path: Path
+) -> None:
+    memory = Memory(tmp_path / "memory", suggester.vocabulary)
+    store = Store(f"sqlite:///{file}")
+    client = TestClient(create_app(Services(suggester.over(suggester.engine, memory), shelf=Shelf(store))))
+    store.put_products("default", [Product(Listing("Guayabera", id="S1"), ("old/tag", "material/linen"))])
+    id = store.record("default", Listing("Guayabera", id="S1"), ["another/vocabulary", "material/cotton"])
+    posted(client, FEEDBACK, {"suggestion": id, "accepted": ["another/vocabulary", "material/cotton"]})
+    assert {entry.tags for entry in memory.sample(9)} == {("material/linen", "material/cotton")}
+    assert store.suggestion("default", str(id)).suggested == ("another/vocabulary", "material/cotton")
+    memory.close()
+    store.close()
+
+
+def test_a_product_that_feedback_alone_taught_can_be_deleted(suggester: Suggester, file: Path, tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "memory", suggester.vocabulary)
+    services = Services(suggester.over(suggester.engine, memory), shelf=Shelf(Store(f"sqlite:///{file}")))
+    client = TestClient(create_app(services))
+    answer = posted(client, SUGGESTIONS, {"title": "Guayabera", "max_tags": 1, "product": "P"})
+    client.delete(f"{LISTINGS}/P")
+    posted(client, FEEDBACK, {"suggestion": answer["id"], "accepted": tags_of(answer)})
+    assert len(memory) == 1
+    assert client.delete(f"{LISTINGS}/P").status_code == 200
+    assert len(memory) == 0
+    memory.close()
+    services.shelf.close()
+
+
+def test_a_suggestion_on_its_way_does_not_bring_a_deleted_user_back(suggester: Suggester, file: Path) -> None:
+    store = Store(f"sqlite:///{file}")
+    shelf = Shelf(store)
+
+    async def scene() -> None:
+        store.add_events("default", [UserEvent("u", Event("like", datetime.now(UTC), ("material/linen",)))])
+        visit = Visit(shelf, "default", "u")
+        request = await visit.begin(SuggestionRequest(Listing("Linen shirt"), max_tags=1, explain=False), suggester.vocabulary)
+        answer = await suggester.suggest(request)
+        store.remove_user("default", "u")
+        answer, id = await visit.end(answer)
+        assert id is None
+        assert "the suggestion is not kept: the user was deleted meanwhile" in answer.notices
+        assert store.remove_user("default", "u") == Purged()
+
+    asyncio.run(scene())
+    shelf.close()
 
 
 def test_forgetting_a_user_leaves_nothing_of_them(client: TestClient, file: Path) -> None:

@@ -111,6 +111,11 @@ def test_keys_that_are_made_at_the_same_time_are_all_kept(path: Path) -> None:
     assert [entry for entry in os.listdir(path.parent) if entry.endswith(".partial")] == []
 
 
+def test_who_asks_without_keys_is_no_tenant_with_keys(path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'default' is who asks a server without keys"):
+        add_key(path, "default")
+
+
 @pytest.mark.parametrize("tenant", ["", "Acme", "a/b", "../a", "a" * 64, "a b", "é"])
 def test_a_tenant_has_a_plain_name(path: Path, tenant: str) -> None:
     with pytest.raises(InvalidInput, match="no name for a tenant"):

@@ -44,6 +44,22 @@ def test_servers_that_start_at_once_make_the_tables_once(url: str) -> None:
         store.close()
 
 
+def test_what_is_deleted_while_somebody_reads_leaves_the_log_afterwards(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    store = Store(f"sqlite:///{file}", clock=lambda: NOW)
+    store.add_events(SHOP, [did("a-very-particular-user", "view", "Red")])
+    log = file.with_name("store.db-wal")
+    with store.database.read() as reading:
+        reading.execute(text("SELECT count(*) FROM users")).scalar_one()
+        assert store.remove_user(SHOP, "a-very-particular-user").users == 1
+        assert b"a-very-particular-user" in log.read_bytes()
+    until = time.monotonic() + 20
+    while b"a-very-particular-user" in log.read_bytes() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(b"a-very-particular-user" in left.read_bytes() for left in tmp_path.iterdir())
+    store.close()
+
+
 def test_tables_of_the_first_version_keep_their_rows(url: str) -> None:
     old = Store(url, clock=lambda: NOW)
     old.add_events(SHOP, [did("u", "view", "Red", product="S1")])

@@ -1,10 +1,12 @@
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection
 
 from hangtag.errors import InvalidFeedback, InvalidListing, UnknownItem
 from hangtag.listing import Listing
-from serve.store import Feedback, Product, Purged, Store, catalogue
+from serve.store import Feedback, Product, Purged, Store, catalogue, profiles
 from serve.store.profiles import EVERY_TAG, FOLD
 from serve.store.tables import metadata, tag_users
 from tests.serve.store.shop import HEADPHONES, NOW, SHIRT, SHOP, VOCABULARY, did
@@ -29,6 +31,26 @@ def test_deleting_the_only_user_leaves_no_row(store: Store) -> None:
     assert store.remove_user(SHOP, "u") == Purged(events=FOLD + 6, users=1, suggestions=1)
     assert set(rows(store).values()) == {0}
     assert store.remove_user(SHOP, "u") == Purged()
+
+
+def test_what_a_transaction_changes_of_tags_is_counted_once_and_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, tag in (("u1", "Red"), ("u2", "Linen"), ("u3", "Bluetooth")):
+        store.add_events(SHOP, [did(user, "view", tag)])
+    kept = store.record(SHOP, Listing("x", id="X1"), ["Linen", "Red"], "u1", teaches=False)
+    assert kept is not None
+    store.give_feedback(SHOP, kept, Feedback(("Linen",)))
+    seen: list[list[str]] = []
+    count = profiles.count
+
+    def noted(connection: Connection, tenant: str, gained: Mapping[str, int]) -> None:
+        seen.append(sorted(tag for tag, change in gained.items() if change))
+        count(connection, tenant, gained)
+
+    monkeypatch.setattr(profiles, "count", noted)
+    store.give_feedback(SHOP, kept, Feedback(("Red",), ("Linen",)))
+    assert len(seen) == 1
+    store.purge(timedelta(hours=-1))
+    assert [tags for tags in seen[1:] if tags] == [["", "Bluetooth", "Linen", "Red"]]
 
 
 def test_how_many_users_have_a_tag_follows_them(store: Store) -> None:

@@ -57,6 +57,20 @@ def test_a_catalogue_that_changes_is_followed(recommender: Recommender, url: str
     later.close()
 
 
+def test_a_product_that_comes_back_as_it_was_is_recommended_again(recommender: Recommender, url: str) -> None:
+    recommender.store.add_events(SHOP, [did("ann", "like", "Linen")])
+    assert ids(recommender) == ["T1", "S1"]
+    later = Store(url)
+    later.put_products(SHOP, [TROUSERS])
+    later.put_products(SHOP, [SPEAKER])  # the newest, so that nothing newer is left when the other goes
+    assert ids(recommender) == ["T1", "S1"]
+    later.remove_product(SHOP, "T1")
+    assert ids(recommender) == ["S1"]
+    later.put_products(SHOP, [TROUSERS])
+    assert ids(recommender) == ["T1", "S1"]
+    later.close()
+
+
 def test_catalogues_are_read_ahead_page_by_page(recommender: Recommender, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setattr(catalogue, "PAGE", 2)
     recommender.store.put_products("other", [Product(Listing("Theirs", id="X1"), ("Linen",))])
