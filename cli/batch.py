@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, EngineOption, MemoryOption, ServersOption, VocabularyOption
+from cli.options import (
+    BundleOption,
+    EncoderOption,
+    EngineOption,
+    MemoryOption,
+    MinConfidenceOption,
+    ServersOption,
+    VocabularyOption,
+)
 from cli.rules import BanOption, ExclusiveOption, LimitOption, OnlyOption, ParentOrChildOption, tag_rules
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ def batch(
     language: Annotated[str | None, typer.Option(help="Of answers, such as en or zh (else as each text looks).")] = None,
     min_tags: Annotated[int, typer.Option(help="At least so many tags.")] = 1,
     max_tags: Annotated[int | None, typer.Option(help="At most so many (else five).")] = None,
+    min_confidence: MinConfidenceOption = None,
     explanation: Annotated[bool, typer.Option("--explanation/--no-explanation", help="Whether to say why.")] = True,
     ban: BanOption = None,
     only: OnlyOption = None,
@@ -74,7 +83,7 @@ def batch(
     layout = _layout(table, out, column, language)
     settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory, engine=engine, servers=servers)
     rules = tag_rules(ban, only, limit, exclusive, parent_or_child)
-    wishes = Wishes(min_tags=min_tags, max_tags=max_tags, explain=explanation, rules=rules)
+    wishes = Wishes(min_tags, max_tags, explanation, rules, min_confidence)
     try:
         asyncio.run(_run(settings, table, layout, out, wishes, in_flight, begun))
     except KeyboardInterrupt:

@@ -28,6 +28,15 @@ MemoryOption = Annotated[
     Path | None,
     typer.Option("--memory", metavar="DIR", help="Remembered listings, see `hangtag memory` (else $HANGTAG_MEMORY)."),
 ]
+MinConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        min=0.0,
+        max=1.0,
+        help="Leave out less likely tags, but for the surest --min-tags (else 0.15, where confidences are calibrated; 0: none).",
+    ),
+]
 EngineOption = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.options import BundleOption, EncoderOption, MemoryOption, VocabularyOption
+from cli.options import BundleOption, EncoderOption, MemoryOption, MinConfidenceOption, VocabularyOption
 from cli.rules import BanOption, ExclusiveOption, LimitOption, OnlyOption, ParentOrChildOption, tag_rules
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def suggest(
     language: Annotated[str | None, typer.Option(help="Of the answer, such as en or zh (else as the text looks).")] = None,
     min_tags: Annotated[int, typer.Option(help="At least so many tags.")] = 1,
     max_tags: Annotated[int | None, typer.Option(help="At most so many (else five).")] = None,
+    min_confidence: MinConfidenceOption = None,
     explanation: Annotated[bool, typer.Option("--explanation/--no-explanation", help="Whether to say why.")] = True,
     history: Annotated[Path | None, typer.Option(metavar="FILE", help="What the user did: JSONL with type, at, tags.")] = None,
     ban: BanOption = None,
@@ -58,7 +59,9 @@ def suggest(
     from serve.suggester import SuggestionRequest
 
     rules = tag_rules(ban, only, limit, exclusive, parent_or_child)
-    request = SuggestionRequest(listing, min_tags=min_tags, max_tags=max_tags, explain=explanation, rules=rules)
+    request = SuggestionRequest(
+        listing, min_tags=min_tags, max_tags=max_tags, explain=explanation, rules=rules, min_confidence=min_confidence
+    )
     suggestion = asyncio.run(_answer(settings, request, history))
     if format == "json":
         _show_json(suggestion)

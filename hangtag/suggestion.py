@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hangtag.calibration import Clues
-from hangtag.text import match_language
+from hangtag.text import match_language, primary_subtag
 from hangtag.vocabulary import Tag
+
+STOPS = {"zh": "。"}
+"""What ends a sentence, where it is no full stop."""
+
+_STAMMER = re.compile(r"(.{1,8}?)\1{3}", re.DOTALL)
+"""A few characters, four times in a row: no word of a language does that."""
 
 CLAUSES = {"en": ("Chosen for your interests: {}.", ", ", " "), "zh": ("因您的兴趣而选：{}。", "、", "")}
 """By language: what is said of tags that an answer owes to interests, what stands between them, and what before it. Quotation
@@ -43,6 +50,15 @@ class Suggestion:
     notices: tuple[str, ...] = ()
     is_calibrated: bool = False
     promise: float | None = None
+
+
+def readable(explanation: str, language: str) -> str:
+    """The explanation up to its last quotation where a model stammers behind it; without one, once what it says over and over."""
+    quoted = explanation.rfind("”") + 1
+    stammer = _STAMMER.search(explanation, quoted)
+    if stammer is None:
+        return explanation
+    return explanation[:quoted] + STOPS.get(primary_subtag(language), ".") if quoted else explanation[: stammer.end(1)].rstrip()
 
 
 def with_interests(explanation: str, labels: Sequence[str], language: str) -> str:

@@ -29,7 +29,7 @@ from serve.catalogue.writing import check_endings, writing
 from serve.engines.choice import LOCAL
 from serve.suggester import Suggester, SuggestionRequest
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same answer is written in another way, so that what was tagged before is tagged again."""
 
 IN_FLIGHT = 64
@@ -50,6 +50,7 @@ class Wishes:
     max_tags: int | None = None
     explain: bool = True
     rules: TagRules = field(default_factory=TagRules)
+    min_confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,8 @@ class Batch:
     def _system(self) -> list[Any]:
         """What of an answer is decided for the whole catalogue."""
         wishes = self._wishes
-        return [FORMAT, self._suggester.identity, wishes.min_tags, wishes.max_tags, wishes.explain, repr(wishes.rules)]
+        decided = [wishes.min_tags, wishes.max_tags, wishes.explain, repr(wishes.rules), wishes.min_confidence]
+        return [FORMAT, self._suggester.identity, *decided]
 
     def _key(self, item: Item) -> str:
         return key_of(self._system, item.listing)
@@ -206,7 +208,12 @@ class Batch:
     async def _tag(self, item: Item) -> None:
         wishes = self._wishes
         request = SuggestionRequest(
-            item.listing, min_tags=wishes.min_tags, max_tags=wishes.max_tags, explain=wishes.explain, rules=wishes.rules
+            item.listing,
+            min_tags=wishes.min_tags,
+            max_tags=wishes.max_tags,
+            explain=wishes.explain,
+            rules=wishes.rules,
+            min_confidence=wishes.min_confidence,
         )
         try:
             suggestion = await self._suggester.suggest(request)

@@ -14,7 +14,7 @@ that the model never saw, else the probability of a tag's path.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hangtag.answer import AnswerCodec
@@ -73,6 +73,14 @@ def leads(bundle: Bundle, own: bool, remembered: Estimates) -> bool:
     """Whether a memory is believed rather than the model: over tags that the model never saw, and over its `own` if it did not
     learn them from this shop and the memory knows it."""
     return not own or (not bundle.weights.own_memory and remembered.leads)
+
+
+def confident(confidences: Sequence[float], least: float, count: int) -> list[int]:
+    """Where in an answer the tags stand that have at least that confidence, and as many of the surest others as `count` lacks, in
+    the answer's order."""
+    surest = sorted(range(len(confidences)), key=lambda place: -confidences[place])
+    enough = sum(confidence >= least for confidence in confidences)
+    return sorted(surest[: max(enough, count)])
 
 
 def path_log_probabilities(generation: Generation, codec: AnswerCodec) -> list[float]:

@@ -130,6 +130,10 @@ class SuggestionBody(Wire):
     language: str | None = Field(default=None, description="BCP 47; left out: as the text looks.")
     min_tags: int = 1
     max_tags: int | None = Field(default=None, description="Left out: five, or as many as there is room for.")
+    min_confidence: float | None = Field(
+        default=None,
+        description="Less likely tags do not come, but for the surest `min_tags`. Left out: 0.15, if confidences are calibrated.",
+    )
     explain: bool = Field(default=True, description="Whether to say why.")
     product: str = Field(default="", description="The listing's id in the catalogue; events may name it.")
     user: str | None = Field(default=None, description="Whose interests count, as `POST /v1/events` knows them.")
@@ -153,6 +157,7 @@ class SuggestionBody(Wire):
             personalise=self.personalise,
             min_tags=self.min_tags,
             max_tags=self.max_tags,
+            min_confidence=self.min_confidence,
             explain=self.explain,
             rules=self.rules.rules(),
         )

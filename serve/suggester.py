@@ -5,7 +5,6 @@ is what is served; it knows no HTTP, no files and no model library.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from copy import copy
@@ -17,21 +16,22 @@ from numpy.typing import NDArray
 
 from hangtag.answer import AnswerCodec
 from hangtag.bundle import Bundle
-from hangtag.errors import InvalidListing, InvalidRules, UnknownLanguage
+from hangtag.errors import InvalidRules, UnknownLanguage
 from hangtag.evidence import Evidence, stated_span
 from hangtag.explanation import ExplanationGrammar
 from hangtag.history import InterestProfile
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
 from hangtag.rules import AnswerRules
-from hangtag.suggestion import Suggestion, TagSuggestion, with_interests
+from hangtag.suggestion import Suggestion, TagSuggestion, readable, with_interests
 from hangtag.tag_rules import TagRules
-from hangtag.text import is_word_boundary, match_language, sentence_ends
+from hangtag.text import match_language
 from hangtag.vocabulary import TagVocabulary
 from prompts.render import PromptTemplate, PromptValues
 from serve.candidates import Candidate, Candidates, candidate_prior
 from serve.compiling import CompiledFiles
-from serve.confidence import Confidence, confidence_by, leads, path_log_probabilities
+from serve.confidence import Confidence, confidence_by, confident, leads, path_log_probabilities
+from serve.cutting import cut_listing, cut_notice
 from serve.engines.engine import Engine, Generation, GenerationRequest, most_tokens, pieces_of
 from serve.memory import Estimates, Memory
 from serve.pace import Pace
@@ -45,6 +45,9 @@ OWN_TRUST, OTHER_TRUST = 1.0, 16.0
 """How often the memory's log-odds count against the model's log-probability, if nobody fitted it: for tags that the model was
 trained on, and for others, of which it says next to nothing, or where a memory leads."""
 
+LEAST_CONFIDENCE = 0.15
+"""Of a tag, unless the request says another: of those below, six out of seven or more are wrong."""
+
 MOST_INTERESTS = 256
 """Of a user, the strongest: what an answer costs must not depend on what somebody sends as their history."""
 
@@ -56,15 +59,14 @@ USUAL_CHARACTERS = 4_000
 
 NO_RULES = TagRules()
 
-LONGEST_PIECE = 100
-"""Characters of a sentence after which a listing that does not fit may also be cut."""
-
 
 @dataclass(frozen=True, slots=True)
 class SuggestionRequest:
     """What is asked for. `max_tags` None means five, or as many as vocabulary and rules have room for. `personalise`, 0 to 1, is
     how much the profile counts: its weights in the decoder, and how strong an interest has to be for the prompt to name it.
-    `hold_out`: as if the memory did not know the listing (by its id) and its product, for measuring. Raises `InvalidRules`."""
+    Tags of less than `min_confidence` are left out, but for the `min_tags` surest; None: LEAST_CONFIDENCE, where confidences are
+    calibrated. `hold_out`: as if the memory did not know the listing (by its id) and its product, for measuring. Raises
+    `InvalidRules`."""
 
     listing: Listing
     profile: InterestProfile = field(default_factory=InterestProfile)
@@ -73,22 +75,27 @@ class SuggestionRequest:
     max_tags: int | None = None
     explain: bool = True
     rules: TagRules = field(default_factory=TagRules)
+    min_confidence: float | None = None
     hold_out: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.personalise <= 1:
             raise InvalidRules(f"personalise is {self.personalise}; use a number between 0 and 1", field="personalise")
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise InvalidRules(f"min_confidence is {self.min_confidence}; use a number between 0 and 1", field="min_confidence")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
     """A request on its way: what the engine is asked, what it would be asked if nothing were known of the user, and what the
-    answer is made of besides. `liked` are the tags that the user's interests speak for."""
+    answer is made of besides. `liked` are the tags that the user's interests speak for; `least` is the confidence below which
+    tags are left out."""
 
     generation: GenerationRequest
     impersonal: Callable[[], GenerationRequest]
     liked: frozenset[int]
     confidence: Confidence
+    least: float
     notices: tuple[str, ...]
 
 
@@ -142,7 +149,8 @@ class Suggester:
                 if asked.generation.codec.separator_id in piece.ids:
                     decided = self._tags(asked, whole)
                     for found in decided[given:]:
-                        yield found
+                        if found.confidence >= asked.least:
+                            yield found
                     given = len(decided)
         yield self._answer(asked, whole, await self._owed(asked, whole))
 
@@ -184,12 +192,15 @@ class Suggester:
             prompt = self._prompt(listing, InterestProfile(), codec, rules, named)[1]
             return replace(generation, prompt=tuple(prompt), prior=beside.within(left))
 
-        notices = [] if listing is request.listing else [self._cut_notice(request.listing, listing)]
+        notices = [] if listing is request.listing else [cut_notice(request.listing, listing)]
         if unwritable:
             notices.append(self._unwritable_notice(unwritable, rules.max_tags))
         confidence = confidence_by(self.bundle, self.vocabulary.hash, self._words(found), remembered)
         liked = frozenset(tag for tag, weight in profile.weights.items() if weight > 0)
-        return _Asked(generation, impersonal, liked, confidence, tuple(notices))
+        least = LEAST_CONFIDENCE if confidence.curve is not None else 0.0
+        if request.min_confidence is not None:
+            least = request.min_confidence
+        return _Asked(generation, impersonal, liked, confidence, least, tuple(notices))
 
     async def _owed(self, asked: _Asked, generation: Generation) -> frozenset[int]:
         """The tags of an answer that it owes to the user's interests: liked ones that would not be in it if nothing were known of
@@ -210,14 +221,14 @@ class Suggester:
     def _answer(self, asked: _Asked, generation: Generation, owed: frozenset[int]) -> Suggestion:
         codec = asked.generation.codec
         answer = codec.read(generation.ids)
-        tags = tuple(
-            replace(found, owed_to_interests=tag in owed)
-            for tag, found in zip(answer.tags, self._tags(asked, generation), strict=True)
-        )
+        judged = self._tags(asked, generation)
+        kept = confident([found.confidence for found in judged], asked.least, asked.generation.rules.min_tags)
+        tags = tuple(replace(judged[place], owed_to_interests=answer.tags[place] in owed) for place in kept)
         labels = [found.label for found in tags if found.owed_to_interests]
+        said = readable(answer.explanation, codec.language)
         return Suggestion(
             tags=tags,
-            explanation=with_interests(answer.explanation, labels, codec.language) if asked.generation.rules.explain else "",
+            explanation=with_interests(said, labels, codec.language) if asked.generation.rules.explain else "",
             language=codec.language,
             model=self.bundle.model,
             vocabulary_name=self.vocabulary.name,
@@ -343,55 +354,8 @@ class Suggester:
         return listing, ids(listing)
 
     @staticmethod
-    def _cut_notice(whole: Listing, cut: Listing) -> str:
-        return (
-            f"only {len(cut.text()):,} of the listing's {len(whole.text()):,} characters were read:"
-            " the rest does not fit the model's context"
-        )
-
-    @staticmethod
     def _unwritable_notice(unwritable: int, tags: int) -> str:
         return (
             f"{unwritable:,} of the vocabulary's tags can't be suggested: with {tags} tags in an answer their labels are too long"
             " for the model's context"
         )
-
-
-def cut_listing(listing: Listing, fits: Callable[[Listing], bool]) -> Listing:
-    """The listing itself if it fits, else the longest of its beginnings that does: the title up to the end of a sentence, then
-    whole attributes, then the description up to the end of a sentence; of a long sentence up to the end of a word. Raises
-    `InvalidListing` where not even the first fits.
-    """
-    if fits(listing):
-        return listing
-    title, attributes, description = listing.title, listing.attributes, listing.description
-    beginnings = [(end, 0, 0) for end in _text_ends(title)]
-    beginnings += [(len(title), count + 1, 0) for count, (_, value) in enumerate(attributes) if value.strip()]
-    beginnings += [(len(title), len(attributes), end) for end in _text_ends(description)]
-
-    def beginning(position: int) -> Listing:
-        title_end, count, end = beginnings[position]
-        return replace(listing, title=title[:title_end], attributes=attributes[:count], description=description[:end])
-
-    fitting = bisect_left(range(len(beginnings)), True, key=lambda position: not fits(beginning(position)))  # lengths ascend
-    if fitting == 0:
-        raise InvalidListing(
-            "not even the first sentence of the listing fits the model's context; send a shorter one", field="title"
-        )
-    return beginning(fitting - 1)
-
-
-def _text_ends(text: str) -> list[int]:
-    """The ends of the sentences of `text` that have something in them; one of more than LONGEST_PIECE characters also ends
-    between words, since some texts have no full stop at all."""
-    begun = len(text) - len(text.lstrip())
-    ends = []
-    for end in sentence_ends(text):
-        while end - begun > LONGEST_PIECE:
-            latest = begun + LONGEST_PIECE
-            begun = next((offset for offset in range(latest, begun, -1) if is_word_boundary(text, offset)), latest)
-            ends.append(begun)
-        if end > begun:
-            ends.append(end)
-            begun = end
-    return ends

@@ -28,7 +28,7 @@ def write_rows(file: Path, count: int = 40, suffix: str = "") -> Path:
 
 def test_confidences_of_the_bundle_are_calibrated(run: Run, bundle: Path, tmp_path: Path) -> None:
     rows, plot = write_rows(tmp_path / "rows.jsonl"), tmp_path / "reliability.png"
-    asked = ("suggest", "Linen shirt", "--bundle", str(bundle), "--no-explanation", "--format", "json")
+    asked = ("suggest", "Linen shirt", "--bundle", str(bundle), "--no-explanation", "--min-confidence", "0", "--format", "json")
     before = json.loads(run(*asked).stdout)
     arguments = ("--rows", str(rows), "--promise", "0.5", "--no-explanation", "--plot", str(plot))
     result = run("finetune", "calibrate", str(bundle), *arguments)

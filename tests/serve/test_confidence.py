@@ -9,13 +9,14 @@ import pytest
 
 from hangtag.bundle import Bundle, write_calibration
 from hangtag.calibration import ANY, MEMORY, WORDS, Calibration, Calibrations, Clues, Promise
+from hangtag.errors import InvalidRules
 from hangtag.listing import Listing
 from hangtag.prior import TagPrior
 from hangtag.suggestion import Suggestion, TagSuggestion
 from serve.assemble import assemble
-from serve.confidence import confidence_by
+from serve.confidence import confidence_by, confident
 from serve.memory import Estimates
-from serve.suggester import Suggester, SuggestionRequest
+from serve.suggester import LEAST_CONFIDENCE, Suggester, SuggestionRequest
 
 LISTING = Listing(title="Linen shirt for hot days")
 CURVE = Calibration(0.2, (0.0, -0.5), 1.0, (-30.0, 0.0, 3.0), (0.0, 0.5, 0.95), Promise(0.9, 0.8, 0.3, 0.9))
@@ -80,6 +81,37 @@ def test_without_a_curve_a_memory_speaks_for_itself_unless_the_model_knows_the_t
     assert own.judge(3, 1, -5.0).confidence == pytest.approx(math.exp(-5.0))
     assert [each.judge(1, 1, 0.0).auto for each in (own, other)] == [False, False]
     assert (own.promise, other.promise) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("least", "count", "kept"),
+    [(0.15, 1, [0, 2]), (0.0, 1, [0, 1, 2, 3]), (0.15, 3, [0, 2, 3]), (0.95, 1, [0]), (0.95, 0, []), (1.0, 9, [0, 1, 2, 3])],
+)
+def test_what_is_hardly_right_is_left_out_unless_it_is_wanted(least: float, count: int, kept: list[int]) -> None:
+    assert confident([0.9, 0.05, 0.15, 0.1], least, count) == kept
+
+
+def test_answers_without_tags_that_are_hardly_right(calibrated: Bundle) -> None:
+    suggester = assemble(calibrated.directory)
+
+    async def scene() -> tuple[list[TagSuggestion], list[TagSuggestion], list[TagSuggestion], Suggestion]:
+        request = SuggestionRequest(LISTING, min_tags=1, max_tags=5, min_confidence=0.0)
+        everything = [each async for each in suggester.stream(request)]
+        least = sorted(tag.confidence for tag in everything[:-1])[1]
+        some = replace(request, min_confidence=least)
+        streamed = [each async for each in suggester.stream(some)]
+        usual = await suggester.suggest(replace(request, min_confidence=None))
+        await suggester.engine.close()
+        assert streamed[-1].tags == tuple(streamed[:-1])
+        return everything[:-1], streamed[:-1], [tag for tag in everything[:-1] if tag.confidence >= least], usual
+
+    everything, streamed, confident_ones, usual = asyncio.run(scene())
+    assert len(everything) > 1
+    assert [tag.tag.id for tag in streamed] == [tag.tag.id for tag in confident_ones]
+    assert len(usual.tags) == max(1, sum(tag.confidence >= LEAST_CONFIDENCE for tag in everything))
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(InvalidRules, match="min_confidence"):
+            SuggestionRequest(LISTING, min_confidence=wrong)
 
 
 def test_an_answer_is_judged_by_the_bundles_curve(calibrated: Bundle, tiny_bundle: Path) -> None:

@@ -18,8 +18,9 @@ from hangtag.listing import Listing
 from hangtag.suggestion import Suggestion
 from serve.assemble import assemble
 from serve.confidence import path_log_probabilities
+from serve.cutting import cut_listing
 from serve.engines.engine import Generation, GenerationRequest
-from serve.suggester import Suggester, SuggestionRequest, cut_listing
+from serve.suggester import Suggester, SuggestionRequest
 from tests.fakes import codec_of, vocabulary_of
 from tests.tiny import CHINESE, FailingEngine, suggester_with
 
