@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hangtag.suggestion import readable
 from serve.app import create_app
 from serve.auth import Doorkeeper
 from serve.keys import KeyFile, add_key
@@ -70,7 +71,7 @@ def test_a_browser_shows_tags_reason_and_what_is_wrong(tiny_bundle: Path, tmp_pa
         answer = services.suggester.codec("en").read(asyncio.run(engine.generate(engine.requests[-1])).ids)
         labels = [services.suggester.vocabulary.tags[tag].labels["en"] for tag in answer.tags]
         assert browser.see("[...document.querySelectorAll('#tags .label')].map((e) => e.textContent)") == labels
-        assert browser.see("document.getElementById('explanation').textContent") == answer.explanation
+        assert browser.see("document.getElementById('explanation').textContent") == readable(answer.explanation, "en")
         assert browser.see("document.querySelectorAll('main img, main script').length") == 0
 
         browser.see("document.getElementById('language').click()")
