@@ -15,13 +15,14 @@ from hangtag.errors import EngineError
 from serve.engines.engine import GenerationRequest, most_tokens
 from serve.engines.sampled import Sampled, extra_args
 
-CONNECT_SECONDS = 2.0
+CONNECT_SECONDS = 5.0
+"""A machine that is busy takes its time; where nobody listens, that is known at once."""
 ANSWER_SECONDS = 60.0
 """For a whole answer; of one that comes in pieces, between two of them."""
 ASK_SECONDS = 5.0
 """For whether it is well, which models it has, its metrics."""
 LOAD_SECONDS = 120.0
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 4.0
 """After which a connection is not used again: less than the 5 of vLLM's server, which would close it under a request."""
 
 
