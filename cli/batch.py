@@ -83,7 +83,7 @@ def batch(
     layout = _layout(table, out, column, language)
     settings = read_settings(bundle=bundle, vocabulary=vocabulary, encoder=encoder, memory=memory, engine=engine, servers=servers)
     rules = tag_rules(ban, only, limit, exclusive, parent_or_child)
-    wishes = Wishes(min_tags, max_tags, explanation, rules, min_confidence)
+    wishes = Wishes(min_tags=min_tags, max_tags=max_tags, explain=explanation, rules=rules, min_confidence=min_confidence)
     try:
         asyncio.run(_run(settings, table, layout, out, wishes, in_flight, begun))
     except KeyboardInterrupt:

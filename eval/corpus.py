@@ -197,7 +197,12 @@ def _with_events(
 
 
 def _event(event: Event, vocabulary: TagVocabulary, tags: dict[str, tuple[str, ...]]) -> Event:
-    return with_ids(event if event.tags else replace(event, tags=tags.get(event.product, ())), vocabulary)
+    return with_ids(with_tags_of_product(event, tags), vocabulary)
+
+
+def with_tags_of_product(event: Event, tags: Mapping[str, tuple[str, ...]]) -> Event:
+    """An event that names a product only gets the product's tags, as far as they are known."""
+    return event if event.tags else replace(event, tags=tags.get(event.product, ()))
 
 
 def label_count(rows: Iterable[Row]) -> int:

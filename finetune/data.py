@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from eval.corpus import Corpus, prepare
+from eval.corpus import Corpus, prepare, with_tags_of_product
 from eval.labels import labels_of
 from eval.rows import Row
 from eval.splits import draw, split_by_time
@@ -172,8 +172,7 @@ def _with_tags_of_products(side: RowFiles, known: RowFiles) -> RowFiles:
     tags = {_product(row): row.tags for row in known.rows}
 
     def told(row: Row, event: Event) -> Event:
-        is_known = not event.tags and event.product != _product(row)
-        return replace(event, tags=tags.get(event.product, ())) if is_known else event
+        return event if event.product == _product(row) else with_tags_of_product(event, tags)
 
     return side.with_rows(replace(row, events=tuple(told(row, event) for event in row.events)) for row in side.rows)
 

@@ -22,7 +22,7 @@ from finetune.config import Recipe
 from finetune.data import TrainingData
 from finetune.examples import Example
 from finetune.model import precision_of
-from finetune.pairs import graded, in_order, preferred
+from finetune.pairs import compared, in_order
 
 ANSWERS = ("chosen_ids", "rejected_ids", "completion_ids")
 """Of a row of preferences: each is a sequence behind its prompt."""
@@ -70,8 +70,7 @@ def work_of(recipe: Recipe, examples: Sequence[Example], data: TrainingData) -> 
         lengths = np.array([example.length for example in examples], np.int64)
         learned = np.array([example.answer_ids(example.tags)[1] for example in examples], np.int64)
         return Work(lengths, learned, plan(lengths, recipe))
-    made = preferred if recipe.method == "dpo" else graded
-    rows, _ = in_order(made(examples, data), recipe)
+    rows, _ = in_order(compared(recipe, examples, data), recipe)
     answers = [[ids for name, ids in row.items() if name in ANSWERS] for row in rows]
     lengths = np.array([len(row["prompt_ids"]) + len(ids) for row, some in zip(rows, answers, strict=True) for ids in some])
     learned = np.array([len(ids) for some in answers for ids in some])

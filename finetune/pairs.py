@@ -51,6 +51,11 @@ def graded(examples: Sequence[Example], data: TrainingData) -> list[dict[str, An
     return found
 
 
+def compared(recipe: Recipe, examples: Sequence[Example], data: TrainingData) -> Sequence[Mapping[str, Any]]:
+    """The rows of the recipe's method, which is not sft. Raises `InvalidData` where none is left."""
+    return (preferred if recipe.method == "dpo" else graded)(examples, data)
+
+
 def in_order(rows: Sequence[Mapping[str, Any]], recipe: Recipe, processes: int = 1) -> tuple[list[dict[str, Any]], int]:
     """The rows of the whole run in the order in which they are seen, decided by the seed before the first step, and the steps."""
     per_step = recipe.batch.rows * recipe.batch.accumulation * processes

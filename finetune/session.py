@@ -40,7 +40,7 @@ from finetune.folder import (
 from finetune.judge import Judge, metric_of
 from finetune.kit import Kit, make_kit
 from finetune.model import BaseFiles, find_base, load_model, out_of_memory
-from finetune.pairs import graded, in_order, preferred
+from finetune.pairs import compared, in_order
 from finetune.trainer import AnswerTrainer, Judged
 from finetune.weighing import weigh_memory
 from hangtag.bundle import hash_path
@@ -185,8 +185,7 @@ def _trainer(recipe: Recipe, folder: Path, watch: Watch, prepared: Prepared, mod
     if recipe.method != "sft":
         from finetune.preference import preference_trainer
 
-        made = preferred if recipe.method == "dpo" else graded
-        rows, steps = in_order(made(prepared.train, prepared.data), recipe, processes())
+        rows, steps = in_order(compared(recipe, prepared.train, prepared.data), recipe, processes())
         tokenizer = prepared.kit.tokenizer.transformers
         return preference_trainer(recipe, model, rows, tokenizer=tokenizer, folder=output, steps=steps, **judged(steps)), steps
     lengths = np.array([example.length for example in prepared.train], np.int64)

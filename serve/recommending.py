@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,7 @@ from hangtag.vocabulary import TagVocabulary
 from serve.products import FacetWeight, ProductIndex, Recommendation, TaggedProduct, recommend, similar, tags_around
 from serve.ranking import importance, tag_scores
 from serve.store import Product, Store
+from serve.store.database import held
 
 MOST_TENANTS = 16
 """Indexes in memory; that of the tenant who asked longest ago goes first."""
@@ -77,15 +78,9 @@ class _Shelf:
     demand_until: float = float("-inf")
     demand_lock: threading.Lock = field(default_factory=threading.Lock)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """While nobody else changes the index. Raises `StoreUnavailable` where somebody does for long."""
-        if not self.lock.acquire(timeout=PATIENCE_SECONDS):
-            raise StoreUnavailable("the catalogue is being read; try again soon")
-        try:
-            yield
-        finally:
-            self.lock.release()
+        return held(self.lock, PATIENCE_SECONDS, "the catalogue is being read; try again soon")
 
 
 class Recommender:

@@ -18,7 +18,7 @@ from hangtag.rules import MOST_EXCLUSIVE
 from hangtag.suggestion import Suggestion, TagSuggestion
 from hangtag.tag_rules import TagRules
 from hangtag.vocabulary import TagVocabulary
-from serve.suggester import SuggestionRequest
+from serve.suggester import LEAST_CONFIDENCE, SuggestionRequest
 from serve.wire import Counts, Listed, Texts, Wire
 
 ENGLISH_EXAMPLE: dict[str, Any] = {
@@ -132,7 +132,8 @@ class SuggestionBody(Wire):
     max_tags: int | None = Field(default=None, description="Left out: five, or as many as there is room for.")
     min_confidence: float | None = Field(
         default=None,
-        description="Less likely tags do not come, but for the surest `min_tags`. Left out: 0.15, if confidences are calibrated.",
+        description="Less likely tags do not come, but for the surest `min_tags`."
+        f" Left out: {LEAST_CONFIDENCE}, if confidences are calibrated.",
     )
     explain: bool = Field(default=True, description="Whether to say why.")
     product: str = Field(default="", description="The listing's id in the catalogue; events may name it.")

@@ -154,13 +154,8 @@ class Suggesters:
             if users := [tenant or "all" for tenant, used in self._defaults.items() if used == name]:
                 whose = ", ".join(users)
                 raise AdapterConflict(f"{name} is the default of {whose}; make another one their default first", field="adapter")
-            missing = self._missing.pop(name, None)
-            try:
-                self._publish({other: left for other, left in self._served.items() if other != name}, self._defaults)
-            except BaseException:
-                if missing is not None:
-                    self._missing[name] = missing
-                raise
+            left = {other: one for other, one in self._served.items() if other != name}
+            self._publish(left, self._defaults, given_up=name)
         while served is not None and served.users:
             served.idle.clear()
             await served.idle.wait()
@@ -276,14 +271,15 @@ class Suggesters:
             raise UnknownAdapter(f"there is no adapter {name!r}; GET /v1/adapters lists those you may use", field="adapter")
         return served
 
-    def _publish(self, served: dict[str, Served], defaults: dict[str, str]) -> None:
-        """What is served from now on, once it is kept. Raises `OutputError`."""
+    def _publish(self, served: dict[str, Served], defaults: dict[str, str], *, given_up: str = "") -> None:
+        """What is served from now on, once it is kept; what is missing stays so, but for the one that is given up. Raises
+        `OutputError`."""
+        missing = {name: one for name, one in self._missing.items() if name not in served and name != given_up}
         given = {**self._given, **{name: one.suggester.bundle.hash for name, one in served.items()}}
         if self._file is not None:
-            loaded = {name: missing.listed for name, missing in self._missing.items()}
+            loaded = {name: one.listed for name, one in missing.items()}
             loaded |= {
                 name: Listed(one.directory, tuple(sorted(one.tenants))) for name, one in served.items() if one is not self._base
             }
             write_adapters(AdapterList(loaded, given, defaults), self._file)
-        self._served, self._given, self._defaults = served, given, defaults
-        self._missing = {name: missing for name, missing in self._missing.items() if name not in served}
+        self._served, self._given, self._defaults, self._missing = served, given, defaults, missing

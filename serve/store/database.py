@@ -91,12 +91,8 @@ class Database:
         if not self.is_sqlite:
             yield
             return
-        if not self._writing.acquire(timeout=BUSY_SECONDS):
-            raise StoreUnavailable("the store is busy writing; try again soon")
-        try:
+        with held(self._writing, BUSY_SECONDS, "the store is busy writing; try again soon"):
             yield
-        finally:
-            self._writing.release()
 
     @contextmanager
     def _writer(self) -> Iterator[Connection]:
@@ -170,6 +166,17 @@ class Database:
             return engine
         limits = {"connect_timeout": CONNECT_SECONDS, "options": f"-c statement_timeout={1000 * LONGEST_SECONDS}"}
         return create_engine(self._url, connect_args=limits, pool_pre_ping=True, **options)
+
+
+@contextmanager
+def held(lock: threading.Lock, seconds: float, refusal: str) -> Iterator[None]:
+    """While the lock is held. Raises `StoreUnavailable` with `refusal` where somebody else has it for so many seconds."""
+    if not lock.acquire(timeout=seconds):
+        raise StoreUnavailable(refusal)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _checked(url: str) -> URL:

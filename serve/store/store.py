@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from hangtag.errors import InvalidFeedback, InvalidHistory, InvalidListing, UnknownItem
 from hangtag.history import Event, InterestProfile, microseconds, moment, rarity
@@ -189,19 +189,15 @@ class Store:
 
     def suggestion(self, tenant: str, id: str) -> Recorded:
         """The suggestion of this id. Raises `UnknownItem`."""
+        checked_name(id, "suggestion", InvalidFeedback)
         with self.database.read() as connection:
-            recorded = suggestions.find(connection, tenant, checked_name(id, "suggestion", InvalidFeedback))
-        if recorded is None:
-            raise UnknownItem(f"there is no suggestion {id!r}", field="suggestion")
-        return recorded
+            return self._suggestion(connection, tenant, id)
 
     def give_feedback(self, tenant: str, id: str, given: Feedback) -> Recorded:
         """Keep feedback, in place of any given before; the suggestion that it is on. Raises `UnknownItem`, `InvalidFeedback`."""
         checked_name(id, "suggestion", InvalidFeedback)
         with self.database.write() as connection:
-            recorded = suggestions.find(connection, tenant, id)
-            if recorded is None:
-                raise UnknownItem(f"there is no suggestion {id!r}", field="suggestion")
+            recorded = self._suggestion(connection, tenant, id)
             given.check(recorded)
             suggestions.judge(connection, tenant, recorded, given, self._clock())
             return recorded
@@ -264,6 +260,13 @@ class Store:
             except InvalidHistory as error:
                 raise InvalidHistory(f"{place}: {error}", field=f"{place}.{error.field}") from error
         return named
+
+    @staticmethod
+    def _suggestion(connection: Connection, tenant: str, id: str) -> Recorded:
+        recorded = suggestions.find(connection, tenant, id)
+        if recorded is None:
+            raise UnknownItem(f"there is no suggestion {id!r}", field="suggestion")
+        return recorded
 
     def _user(self, tenant: str, user: str) -> str:
         return self._names.stored(tenant, checked_name(user, "user", InvalidHistory))
